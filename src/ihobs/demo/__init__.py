@@ -1,0 +1,1 @@
+"""InsightHub, the reference orchestrator, and its faults."""

@@ -1,0 +1,103 @@
+"""Every hook of ihobs, on one page.
+
+A plug-in is a module (or any object) with functions of these names, marked `@ihobs.hookimpl` and found
+through the entry-point group `ihobs`. Our own plug-ins use the same door.
+
+All hooks are called one plug-in at a time: one that raises loses only its own answer, and is named in
+`ihobs plugins list` and in the log. Answer with a list, never a generator: a generator would run, and
+fail, outside the guard around the call; it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from ihobs.config import Settings
+    from ihobs.model import Event, Notification, Rule, Window
+
+hookspec = pluggy.HookspecMarker("ihobs")
+hookimpl = pluggy.HookimplMarker("ihobs")
+
+
+@hookspec
+def ihobs_rules(settings: Settings) -> list[Rule]:
+    """Contribute alert rules.
+
+    Called when the duties process starts, when the configuration changes, and by `ihobs alerts list`, on the
+    thread that asks.
+
+    Args:
+        settings: the configuration in force.
+
+    Returns:
+        The rules. An id that another plug-in has already used is refused and reported.
+
+    If it raises: this plug-in's rules are missing, the others stand.
+    """
+    raise AssertionError(settings)
+
+
+@hookspec
+def ihobs_window_closed(window: Window) -> None:
+    """Hear the aggregated metrics of one closed 10-second bucket.
+
+    Called once per closed bucket that held spans, in the duties process, on its evaluation thread: return
+    quickly, or hand the work to a thread of your own. Buckets are closed 15 s after their end.
+
+    Args:
+        window: the numbers of the bucket.
+
+    If it raises: this plug-in misses this window; the next one is offered as usual.
+    """
+    raise AssertionError(window)
+
+
+@hookspec
+def ihobs_event(event: Event) -> None:
+    """Hear that an alert changed.
+
+    Called in the duties process after the change is committed, on its evaluation thread.
+
+    Args:
+        event: what changed.
+
+    If it raises: this plug-in misses this event; the others hear it.
+    """
+    raise AssertionError(event)
+
+
+@hookspec
+def ihobs_notify(notification: Notification, receiver: str) -> bool | None:
+    """Deliver a message to a receiver.
+
+    Called in the duties process on its delivery thread, once for each receiver of the level.
+
+    Args:
+        notification: the message.
+        receiver: a reference from `channels:`, e.g. "console:", "file:alerts.log", "slack://team-alerts".
+
+    Returns:
+        True when delivered, False when delivery failed, None when the receiver is not this plug-in's.
+
+    If it raises: it counts as a failed delivery by this plug-in.
+    """
+    raise AssertionError(notification, receiver)
+
+
+@hookspec
+def ihobs_register_commands(group: click.Group) -> None:
+    """Add commands to the `ihobs` command line.
+
+    Called by the command line before it looks a command up that is not its own, and before it prints help.
+
+    Args:
+        group: the root group; a name that is taken is refused.
+
+    If it raises: this plug-in's commands are missing.
+    """
+    raise AssertionError(group)

@@ -1,0 +1,1 @@
+"""Turn spans of any dialect into facts."""

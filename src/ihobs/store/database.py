@@ -1,0 +1,227 @@
+"""One SQLite database of the home: one writer connection a process, a reader for each thread.
+
+A transaction checks, after it has the write lock, that its file is still the live one: the home may have been
+restored (another generation), deleted or replaced meanwhile. After a fork the child uses none of the
+parent's connections: it leaks them (closing one would drop the parent's locks) and opens its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ihobs.errors import StoreRefusedError, StoreUnavailableError
+from ihobs.store.home import Home, refuse_network_file_system
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a writer waits for another one. Transactions hold the lock for milliseconds; a fold for about 0.1 s."""
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",  # a commit is an acknowledgement; costs nothing at >= 100 spans a commit
+    "PRAGMA wal_autocheckpoint=8000",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-32768",
+    "PRAGMA foreign_keys=ON",
+)
+
+Migrate = Callable[[sqlite3.Connection], None]
+
+
+class Database:
+    """A database of the live generation, opened lazily, safe for threads and forks.
+
+    Args:
+        home: the home.
+        name: "telemetry" or "state".
+        version: the schema version that this code writes, kept in `PRAGMA user_version`.
+        migrate: brings a connection's schema to `version`; called under a lock, at most once an opening.
+    """
+
+    def __init__(
+        self, home: Home, name: str, *, version: int, migrate: Migrate, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        self.home, self.name, self._version, self._migrate = home, name, version, migrate
+        self._busy_timeout_s = busy_timeout_s
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._writer: sqlite3.Connection | None = None
+        self._identity: tuple[str, int] | None = None
+        self.opened = 0
+        _databases.add(self)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Run the body in one transaction that holds the write lock; commit at its end, roll back when it raises.
+
+        Raises:
+            StoreUnavailableError: locked for too long, disk full, read-only, damaged or gone.
+        """
+        with self._lock, self._translated():
+            connection = self._begin()
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _begin(self) -> sqlite3.Connection:
+        """Return the writer inside a transaction on the live file."""
+        for _ in range(3):
+            if self._writer is None:
+                self._writer = self._open()
+            self._writer.execute("BEGIN IMMEDIATE")
+            if self._identity == self._live_identity():
+                return self._writer
+            self._writer.execute("ROLLBACK")
+            self.close()
+        raise StoreUnavailableError(self.home.path, "the home keeps changing", "try again")
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Give this thread's reader: a consistent snapshot for the length of the body.
+
+        Raises:
+            StoreUnavailableError: as `write`.
+        """
+        with self._translated():
+            reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
+            identity = self._live_identity()
+            if reader is None or self._local.identity != identity or self._local.pid != os.getpid():
+                reader = self._open()
+                self._local.reader, self._local.identity, self._local.pid = reader, self._identity, os.getpid()
+            nested = reader.in_transaction
+            if not nested:
+                reader.execute("BEGIN")
+            try:
+                yield reader
+            finally:
+                if not nested:
+                    reader.execute("ROLLBACK")
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection commits (PRAGMA data_version of this thread)."""
+        with self.read() as reader:
+            pass
+        return int(reader.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the writer and this thread's reader; the next use opens again."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            reader = getattr(self._local, "reader", None)
+            if reader is not None:
+                reader.close()
+                self._local.reader = None
+
+    def _live_identity(self) -> tuple[str, int] | None:
+        """Return (path, inode) of the live file; None when it is not there."""
+        path = self.home.database(self.name)
+        try:
+            return str(path), path.stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def _open(self) -> sqlite3.Connection:
+        path = self.home.database(self.name)
+        refuse_network_file_system(path.parent)
+        if not path.parent.is_dir():
+            raise StoreUnavailableError(path.parent, "the live generation is missing", "restore a backup")
+        connection = self._connect(path)
+        try:
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found < self._version:
+                with self.home.locked(f"migrate-{self.name}"):
+                    self._upgrade(connection)
+            elif found > self._version:
+                self._check_newer(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        self._identity = str(path), path.stat().st_ino
+        self.opened += 1
+        return connection
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        if not path.exists():
+            with self.home.locked(f"migrate-{self.name}"), contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm take these permissions over
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=self._busy_timeout_s)
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                with self.home.locked(f"migrate-{self.name}"):
+                    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only before the first table
+                    connection.execute("PRAGMA journal_mode=WAL")
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("PRAGMA user_version").fetchone()[0] < self._version:
+            self._migrate(connection)
+            connection.execute(f"PRAGMA user_version={self._version}")
+
+    def _check_newer(self, connection: sqlite3.Connection, path: Path) -> None:
+        """A newer ihobs made this schema. It is additive, so we may go on unless it says otherwise."""
+        row = connection.execute("SELECT value FROM meta WHERE key = 'min_writer'").fetchone()
+        if row is None or int(row[0]) > self._version:
+            raise StoreRefusedError(path, "was written by a newer ihobs", "upgrade this one: pip install -U ihobs")
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn SQLite's and the system's errors into one of ours that says what to do."""
+        try:
+            yield
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            raise _translate(error, self.home.path / self.name) from error
+        except OSError as error:
+            raise StoreUnavailableError(self.home.path, error.strerror or str(error)) from error
+
+    def _after_fork_in_child(self) -> None:
+        _leaked.append((self._writer, self._local))
+        self._lock, self._local, self._writer = threading.RLock(), threading.local(), None
+
+
+_REASONS = (
+    ("locked", "is locked by another process", "wait for it, or find it with 'ihobs status'"),
+    ("full", "the disk is full", "free some space; nothing acknowledged was lost"),
+    ("readonly", "cannot be written", "check the permissions of the home"),
+    ("read-only", "cannot be written", "check the permissions of the home"),
+    ("not a database", "is not a database of ihobs", "move it away, or restore a backup"),
+    ("malformed", "is damaged", "move it away, or restore a backup"),
+    ("unable to open", "cannot be opened", "check that the home exists and its permissions"),
+    ("disk I/O", "the disk reports an error", "check the disk and the system log"),
+)
+
+
+def _translate(error: sqlite3.Error, path: Path) -> Exception:
+    text = str(error)
+    for fragment, reason, hint in _REASONS:
+        if fragment in text:
+            return StoreUnavailableError(f"{path}.db", reason, hint)
+    return error  # an error in our own SQL: not the user's to put right
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_leaked: list[object] = []
+"""What a forked child inherited and must never close or use."""
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_databases):
+        database._after_fork_in_child()  # noqa: SLF001 - the same module
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,1 @@
+"""State that must survive: one module for each table group."""

@@ -1,0 +1,1 @@
+"""Instrument the orchestrator and hand its spans to the store."""
