@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ihobs.clock import MINUTE_NS, SECOND_NS
-from ihobs.model import Level, Rule, State
+
+if TYPE_CHECKING:
+    from ihobs.model import Level, Rule, State
 
 MAX_STEP_NS = MINUTE_NS
 """How much an evaluation may add to `for` and `keep_firing_for`, however long ago the one before was."""
