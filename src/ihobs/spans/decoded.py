@@ -1,0 +1,47 @@
+"""What every decoder of OTLP returns: the spans that could be read, and a report of what could not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+MAX_FOUND_LENGTH = 60
+"""How much of an offending value a report quotes, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something of a file that could not be decoded.
+
+    Attributes:
+        where: its place, e.g. "line 3: resourceSpans[0].scopeSpans[0].spans[2]".
+        reason: why, the same text for the same kind of fault, so that it can be counted.
+        found: the offending value, shortened; empty when there is nothing to quote.
+        count: how many spans (or whole lines, or documents) are lost by it.
+    """
+
+    where: str
+    reason: str
+    found: str = ""
+    count: int = 1
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What became of one document or message."""
+
+    request: ExportTraceServiceRequest = field(default_factory=ExportTraceServiceRequest)
+    rejections: list[Rejected] = field(default_factory=list)
+
+
+def quote(found: object) -> str:
+    """Return `found` as one short printable line."""
+    text = found if isinstance(found, str) else repr(found) if isinstance(found, int | float | bool) else _kind(found)
+    shortened = text if len(text) <= MAX_FOUND_LENGTH else text[: MAX_FOUND_LENGTH - 3] + "..."
+    return shortened.encode("unicode_escape").decode("ascii") if not shortened.isprintable() else shortened
+
+
+def _kind(found: object) -> str:
+    """Name the type in JSON's words: the value itself may be deep or large."""
+    return {dict: "an object", list: "an array", type(None): "null"}.get(type(found), type(found).__name__)
