@@ -1,0 +1,166 @@
+"""Writes batches of spans into the home; keeps them for a while when the home cannot take them.
+
+Runs on the processor's worker thread, so it may wait for a lock; the program that we watch does not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from ihobs.errors import StoreUnavailableError
+from ihobs.guard import guard, log
+from ihobs.telemetry.places import SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from ihobs.store.telemetry import TelemetryStore
+    from ihobs.telemetry.places import Place
+    from ihobs.telemetry.processor import Ended
+
+MAX_KEPT_SPANS = 20_000
+"""Spans kept in memory while the home cannot be written; the oldest are dropped first."""
+
+DROPPED_QUEUE_FULL = "queue full"
+DROPPED_STORE_UNAVAILABLE = "store unavailable"
+
+
+class StoreExporter(SpanExporter):
+    """Encodes spans as OTLP and stores them.
+
+    Args:
+        open_store: makes the store; called on first use, again in a forked child, and after a failure to open.
+        service: name of this process's service, for the gauge of running workflows.
+        notify: called after each commit, to wake the duties process.
+    """
+
+    def __init__(self, open_store: Callable[[], TelemetryStore], *, service: str, notify: Callable[[], None]) -> None:
+        self._open_store, self._service, self._notify = open_store, service, notify
+        self._store: TelemetryStore | None = None
+        self._pid = os.getpid()
+        self._kept: deque[tuple[ExportTraceServiceRequest, int]] = deque()
+        self._dropped: dict[str, int] = {}
+        self._unavailable = ""
+
+    def write(self, ended: Sequence[Ended]) -> None:
+        """Store a batch, and before it whatever is kept from earlier calls."""
+        if ended:
+            self._keep(_encode(ended), len(ended))
+        self._store_kept()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Store spans as an ordinary exporter of the SDK, without the names of their places."""
+        with guard:
+            self.write([(span, None) for span in spans])
+        return SpanExportResult.FAILURE if self._kept else SpanExportResult.SUCCESS
+
+    def report_active(self, active: Mapping[str, int]) -> None:
+        """Say how many runs of each workflow this process has in progress."""
+        self._attempt(lambda store: store.report_active(self._service, active))
+
+    def count_dropped(self, spans: int) -> None:
+        """Count spans that did not fit into the processor's queue."""
+        self._dropped[DROPPED_QUEUE_FULL] = self._dropped.get(DROPPED_QUEUE_FULL, 0) + spans
+
+    def close(self) -> None:
+        """Try once more to store what is kept, say what was lost, and close."""
+        self._store_kept()
+        lost = sum(count for _, count in self._kept)
+        if lost:
+            log.error("ihobs lost %d spans at the end: %s", lost, self._unavailable)
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def shutdown(self) -> None:
+        """Close. Called by the SDK."""
+        with guard:
+            self.close()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - SDK's signature
+        """Say whether everything handed over is stored."""
+        return not self._kept
+
+    def _keep(self, request: ExportTraceServiceRequest, spans: int) -> None:
+        self._kept.append((request, spans))
+        kept = sum(count for _, count in self._kept)
+        while kept > MAX_KEPT_SPANS:
+            _, count = self._kept.popleft()
+            kept -= count
+            self._dropped[DROPPED_STORE_UNAVAILABLE] = self._dropped.get(DROPPED_STORE_UNAVAILABLE, 0) + count
+
+    def _store_kept(self) -> None:
+        stored = False
+        while self._kept and self._attempt(lambda store: store.ingest(self._kept[0][0])):
+            self._kept.popleft()
+            stored = True
+        while self._dropped and self._attempt(lambda store: store.record_dropped(*next(iter(self._dropped.items())))):
+            del self._dropped[next(iter(self._dropped))]
+        if stored:
+            self._notify()
+
+    def _attempt(self, action: Callable[[TelemetryStore], object]) -> bool:
+        """Run `action` on the store; return False when the home cannot be used now, and log it once."""
+        try:
+            action(self._opened())
+        except StoreUnavailableError as error:
+            if str(error) != self._unavailable:
+                self._unavailable = str(error)
+                log.warning("ihobs cannot store spans now and will try again: %s", error)
+            return False
+        if self._unavailable:
+            self._unavailable = ""
+            log.warning("ihobs stores spans again")
+        return True
+
+    def _opened(self) -> TelemetryStore:
+        if self._pid != os.getpid():
+            _inherited.append(self._store)
+            self._kept.clear()
+            self._dropped.clear()
+            self._store, self._pid = None, os.getpid()
+        if self._store is None:
+            self._store = self._open_store()
+        return self._store
+
+
+_inherited: list[object] = []
+"""Stores of a forked child's parent. Never used again, nor collected: closing them would touch its files."""
+
+
+def _encode(ended: Sequence[Ended]) -> ExportTraceServiceRequest:
+    """Return the spans as one OTLP request, each with the names of its place."""
+    request = encode_spans([span for span, _ in ended])
+    places = {
+        span.context.span_id.to_bytes(8, "big"): place
+        for span, place in ended
+        if place is not None and span.context is not None and (place.workflow or place.node)
+    }
+    if places:
+        for resource_spans in request.resource_spans:
+            for scope_spans in resource_spans.scope_spans:
+                own = scope_spans.scope.name == SCOPE
+                for span in scope_spans.spans:
+                    place = places.get(span.span_id)
+                    if place is not None:
+                        said = {item.key for item in span.attributes} if own else _NOTHING
+                        span.attributes.extend(_stamps(place, said))
+    return request
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+def _stamps(place: Place, said: set[str] | frozenset[str]) -> list[KeyValue]:
+    """Return the attributes that name a place, without those in `said`."""
+    names = (("ihobs.workflow", place.workflow), ("ihobs.node", place.node))
+    return [KeyValue(key=key, value=AnyValue(string_value=name)) for key, name in names if name and key not in said]

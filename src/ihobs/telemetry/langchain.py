@@ -1,0 +1,84 @@
+"""LangChain and LangGraph through OpenInference, when it is installed.
+
+OpenInference records LangChain's runs in callbacks and does not make them the current span, so that a span of
+our own inside a graph node would miss its parent. `innermost_context` finds it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry import trace
+
+from ihobs.guard import guard
+from ihobs.telemetry.places import open_spans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, TracerProvider
+
+_INSTRUMENTATION = "openinference.instrumentation.langchain"
+_current_run_span: Callable[[], Span | None] | None = None
+
+
+def instrument_langchain(provider: TracerProvider, *, mask_content: bool) -> bool:
+    """Have LangChain's runs recorded as soon as langchain_core is imported; return whether OpenInference is here.
+
+    Args:
+        provider: who makes the spans.
+        mask_content: keep prompts, answers and documents out of the spans. Names, models, tokens and the
+            metadata that names nodes stay.
+    """
+    with guard:
+        if find_spec("openinference") is None or find_spec(_INSTRUMENTATION) is None:
+            return False
+        wrapt.register_post_import_hook(
+            lambda _: _instrument(provider, mask_content=mask_content), "langchain_core.callbacks"
+        )
+        return True
+    return False
+
+
+def _instrument(provider: TracerProvider, *, mask_content: bool) -> None:
+    global _current_run_span  # noqa: PLW0603 - OpenInference's instrumentor is one for the process, too
+    with guard:
+        from openinference.instrumentation import TraceConfig
+        from openinference.instrumentation.langchain import LangChainInstrumentor, get_current_span
+
+        instrumentor = LangChainInstrumentor()
+        if not instrumentor.is_instrumented_by_opentelemetry:  # somebody else's may send its spans to our provider
+            config = TraceConfig(**_hidden()) if mask_content else TraceConfig()
+            instrumentor.instrument(tracer_provider=provider, config=config, skip_dep_check=True)
+        _current_run_span = get_current_span
+
+
+def _hidden() -> dict[str, Any]:
+    """Return what OpenInference shall leave out: everything that holds content."""
+    return {
+        "hide_inputs": True,
+        "hide_outputs": True,
+        "hide_llm_invocation_parameters": True,
+        "hide_embeddings_text": True,
+        "hide_embeddings_vectors": True,
+    }
+
+
+def innermost_context() -> Context | None:
+    """Return the context that a new span belongs to: LangChain's current run when it is the innermost span.
+
+    None means the current context, as everywhere in OpenTelemetry.
+    """
+    if _current_run_span is None or "langchain_core.runnables.config" not in sys.modules:
+        return None
+    run = _current_run_span()
+    if run is None:
+        return None
+    current = trace.get_current_span().get_span_context()
+    if not current.is_valid or open_spans.is_inside(run.get_span_context().span_id, current.span_id):
+        return trace.set_span_in_context(run)
+    return None
