@@ -10,15 +10,19 @@ fail, outside the guard around the call; it is refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pluggy
+
+from ihobs.model import Rule
 
 if TYPE_CHECKING:
     import click
 
     from ihobs.config import Settings
-    from ihobs.model import Event, Notification, Rule, Window
+    from ihobs.model import Event, Notification, Window
 
 hookspec = pluggy.HookspecMarker("ihobs")
 hookimpl = pluggy.HookimplMarker("ihobs")
@@ -101,3 +105,22 @@ def ihobs_register_commands(group: click.Group) -> None:
     If it raises: this plug-in's commands are missing.
     """
     raise AssertionError(group)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a hook may answer beside None, in words and as a test."""
+
+    text: str
+    allows: Callable[[object], bool]
+
+
+def _is_list_of_rules(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Rule) for item in value)
+
+
+ANSWERS: Mapping[str, Contract] = {
+    "ihobs_rules": Contract("a list of Rule", _is_list_of_rules),
+    "ihobs_notify": Contract("True, False or None", lambda value: isinstance(value, bool)),
+}
+"""The hooks that answer something. Of the others the answer is ignored."""

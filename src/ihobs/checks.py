@@ -1,0 +1,79 @@
+"""What a schema cannot say about `ihobs.yaml`, and what of it this version does not read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ihobs.documents import At, Document, DocumentInvalidError, Finding, read
+from ihobs.schemas import findings
+from ihobs.settings import RULE_KEYS_NOT_READ_YET
+
+NOT_READ_YET = (
+    "timezone",
+    "calendar",
+    "destinations",
+    "incidents",
+    "runbooks",
+    "schedules",
+    "backups",
+)
+"""Keys of the file that are valid, so that nobody must change his file later, but that no code reads yet."""
+
+
+def checked(path: Path) -> Document:
+    """Read `path` and return it when it is a valid configuration; sections left empty count as absent.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DocumentInvalidError: it is not valid; all findings at once.
+    """
+    document = read(path)
+    value = document.value
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if item is not None}
+    document = replace(document, value={} if value is None else value)
+    wrong = list(findings(document, "config")) or [*_levels(document), *_rules(document)]
+    if wrong:
+        raise DocumentInvalidError(path, wrong)
+    return document
+
+
+def unused(document: Document) -> Iterator[str]:
+    """Yield a line for each key of a valid `document` that this version does not read."""
+    keys: list[At] = [(key,) for key in NOT_READ_YET if key in document.value]
+    for index, rule in enumerate(document.value.get("rules", ())):
+        keys += [("rules", index, key) for key in RULE_KEYS_NOT_READ_YET if key in rule]
+    for at in keys:
+        place = document.place(at)
+        where = f"{document.path}:{place.line}:{place.column}" if place else str(document.path)
+        yield f"{where}: {at[-1]!r} is not used yet by this version"
+
+
+def _levels(document: Document) -> Iterator[Finding]:
+    """Critical must be worse than warning."""
+    holders: list[tuple[At, dict[str, float]]] = [
+        (("thresholds", metric), levels) for metric, levels in document.value.get("thresholds", {}).items()
+    ]
+    holders += [(("rules", index), rule) for index, rule in enumerate(document.value.get("rules", ()))]
+    for at, levels in holders:
+        warning, critical = levels.get("warning"), levels.get("critical")
+        if warning is not None and critical is not None and warning >= critical:
+            name = ".".join(str(part) for part in at)
+            reason = f"{name}: critical ({critical}) must be greater than warning ({warning})"
+            yield Finding(document.values.get((*at, "critical")), reason)
+
+
+def _rules(document: Document) -> Iterator[Finding]:
+    """Each rule has its own id, and either a metric with a level or an objective."""
+    seen: set[str] = set()
+    for index, rule in enumerate(document.value.get("rules", ())):
+        name, place = rule["id"], document.values.get(("rules", index))
+        if name in seen:
+            yield Finding(document.place(("rules", index, "id")), f"the rule id {name!r} is taken")
+        seen.add(name)
+        if ("metric" in rule) == ("slo" in rule):
+            yield Finding(place, f"rule {name!r} needs either 'metric' or 'slo'")
+        elif "metric" in rule and not rule.keys() & {"warning", "critical"}:
+            yield Finding(place, f"rule {name!r} needs 'warning' or 'critical'")

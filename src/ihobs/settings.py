@@ -1,0 +1,183 @@
+"""The settings, typed, and the one table that says where each comes from and what it is when nobody says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ihobs.quantities import seconds, size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentSettings:
+    """What is recorded in the orchestrator's process.
+
+    Attributes:
+        targets: functions and methods to trace, "package.module:Class.method"; * matches names.
+        content: what happens to the texts of prompts and answers.
+        logs: keep log records of this level and above; None: none.
+        arguments: record the arguments of traced functions.
+    """
+
+    targets: tuple[str, ...] = ()
+    content: Literal["keep", "mask"] = "keep"
+    logs: str | None = None
+    arguments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long data is kept, counted from its receipt, and how large the databases may become."""
+
+    payload_s: float
+    spans_s: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set.
+
+    Attributes:
+        home: directory of the databases, absolute.
+        service: name of the orchestrator; None: what its spans say.
+        timezone: IANA name; None: the machine's.
+        disabled: do nothing at all, `IHOBS_DISABLED`.
+        thresholds: metric -> level -> value; a metric with no level never fires.
+        rules: further rules, each with the field names and units of `ihobs.model.Rule`.
+        quotas: provider -> limit -> value.
+        channels: level -> receivers. receivers: reference -> address, with `${env:NAME}` not yet resolved.
+    """
+
+    home: Path
+    service: str | None
+    timezone: str | None
+    disabled: bool
+    instrument: InstrumentSettings
+    thresholds: Mapping[str, Mapping[str, float]]
+    rules: tuple[Mapping[str, object], ...]
+    quotas: Mapping[str, Mapping[str, float]]
+    channels: Mapping[str, tuple[str, ...]]
+    receivers: Mapping[str, str]
+    retention: RetentionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table.
+
+    Attributes:
+        key: its name in the file.
+        default: its value when nobody says, as it would stand in the file.
+        convert: turns the value of a file, a variable or an argument into that of `Settings`; raises ValueError.
+        field: its name in `Settings` when that is not `key`.
+        variable: the environment variable that sets it.
+    """
+
+    key: str
+    default: object
+    convert: Callable[[Any], object]
+    field: str = ""
+    variable: str = ""
+
+
+def build(values: Mapping[str, object]) -> Settings:
+    """Return the settings of `values`: one converted value for each key of the table."""
+    nested: dict[str, Any] = {}
+    for setting in TABLE:
+        section, _, name = (setting.field or setting.key).partition(".")
+        if name:
+            nested.setdefault(section, {})[name] = values[setting.key]
+        else:
+            nested[section] = values[setting.key]
+    nested["instrument"] = InstrumentSettings(**nested["instrument"])
+    nested["retention"] = RetentionSettings(**nested["retention"])
+    return Settings(**nested)
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _flag(value: object) -> bool:
+    """Read a switch; in a variable 1, true, yes and on switch it on, and 0, false, no and off switch it off."""
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError(f"must be 1 or 0, not {value!r}")
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(f"must be a list of texts, not {value!r}")  # noqa: TRY004 - shown to the user as his own
+    return tuple(value)
+
+
+def _one_of(*allowed: str | None) -> Callable[[object], object]:
+    def convert(value: object) -> object:
+        if value not in allowed:
+            raise ValueError(f"{value!r} is not one of {', '.join(str(one) for one in allowed if one)}")
+        return value
+
+    return convert
+
+
+def _channels(value: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {level: _texts(receivers) for level, receivers in value.items()}
+
+
+RULE_KEYS_NOT_READ_YET = ("slo", "on_no_data", "on_error")
+"""Keys of rules that are valid in a file, but that no code reads yet; a rule with an objective is left out."""
+
+_RULE_FIELDS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
+    "by": ("by", tuple),
+    "clear": ("clear_ratio", float),
+    "for": ("for_s", seconds),
+    "keep_firing_for": ("keep_firing_for_s", seconds),
+    "window": ("window_s", seconds),
+}
+
+
+def _rules(value: Sequence[Mapping[str, object]]) -> tuple[Mapping[str, object], ...]:
+    """Rename the keys of rules to the fields of `ihobs.model.Rule`, and bring them into its units."""
+    return tuple(_renamed(rule) for rule in value if "slo" not in rule)
+
+
+def _renamed(rule: Mapping[str, object]) -> Mapping[str, object]:
+    renamed = {}
+    for key, item in rule.items():
+        if key not in RULE_KEYS_NOT_READ_YET:
+            field, convert = _RULE_FIELDS.get(key, (key, _same))
+            renamed[field] = convert(item)
+    return renamed
+
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", None)
+
+TABLE = (
+    Setting("home", ".ihobs", Path, variable="IHOBS_HOME"),
+    Setting("service", None, _same, variable="OTEL_SERVICE_NAME"),
+    Setting("timezone", None, _same),
+    Setting("disabled", default=False, convert=_flag, variable="IHOBS_DISABLED"),
+    Setting("instrument.targets", (), _texts),
+    Setting("instrument.content", "keep", _one_of("keep", "mask")),
+    Setting("instrument.logs", None, _one_of(*_LEVELS)),
+    Setting("instrument.arguments", default=False, convert=_flag),
+    Setting("thresholds.error_rate", {"warning": 0.05, "critical": 0.15}, _same),
+    Setting("thresholds.response_time", {"warning": 30, "critical": 60}, _same),
+    Setting("thresholds.api_quota", {"warning": 0.80, "critical": 0.95}, _same),
+    Setting("thresholds.cost_per_hour", {"warning": 10.0, "critical": 25.0}, _same),
+    Setting("thresholds.total_tokens_per_hour", {"warning": 100_000, "critical": 500_000}, _same),
+    Setting("rules", (), _rules),
+    Setting("quotas", {}, _same),
+    Setting("channels", {}, _channels),
+    Setting("receivers", {}, _same),
+    Setting("retention.payload", "7d", seconds, field="retention.payload_s"),
+    Setting("retention.spans", "30d", seconds, field="retention.spans_s"),
+    Setting("retention.max_bytes", "20GB", size_bytes),
+)
+"""Every setting that this version reads; the standard thresholds are those of the operators' procedures."""
