@@ -1,9 +1,9 @@
 """The home on disk: which generation of the databases is live, and who holds which lock.
 
-    .ihobs/CURRENT                      names the live generation
-    .ihobs/data/<generation>/           telemetry.db, state.db
-    .ihobs/locks/                       one file for each lock; the kernel frees it when its owner dies
-    .ihobs/logs/ spool/ ...             made when something is written there
+- `.ihobs/CURRENT` names the live generation
+- `.ihobs/data/<generation>/` holds telemetry.db and state.db
+- `.ihobs/locks/` has one file for each lock; the kernel frees it when its owner dies
+- `.ihobs/logs/` and others are made when something is written there
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from pathlib import Path
 from ihobs.errors import NotFoundError, StoreRefusedError, StoreUnavailableError
 
 FIRST_GENERATION = "g0001"
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"})
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
+)
 """SQLite's WAL needs shared memory between its users, which these do not give: sqlite.org/wal.html."""
 
 

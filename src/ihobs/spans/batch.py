@@ -1,0 +1,134 @@
+"""Turn OTLP requests into spans by trace, refusing what cannot be counted, before any transaction begins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from ihobs.clock import DAY_NS
+from ihobs.spans.normalise import Receipt, normalise
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+
+    from ihobs.spans.dialects import Dialects
+    from ihobs.spans.span import Span
+
+MAX_DURATION_NS = 366 * DAY_NS
+"""A longer span has a broken clock; sums of a few such would overflow SQLite's 64-bit integers."""
+
+MAX_AHEAD_NS = DAY_NS
+"""An imported span that ends later than this after its receipt is refused; less is taken as clock skew."""
+
+UNKNOWN_SERVICE = "unknown_service"
+"""What OpenTelemetry's SDK calls a service that has no name."""
+
+_NO_TRACE_ID, _NO_SPAN_ID = bytes(16), bytes(8)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Spans that were refused, and why."""
+
+    reason: str
+    count: int
+
+
+class Incoming(NamedTuple):
+    """A span and where it stands: the request's index, and the span's position in it."""
+
+    span: Span
+    request: int
+    position: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What some requests brought.
+
+    Attributes:
+        traces: trace id -> its spans, in the order of arrival.
+        span_counts: number of spans in each request, whether they are of use or not.
+        rejected: reason -> how many.
+    """
+
+    traces: dict[bytes, list[Incoming]] = field(default_factory=dict)
+    span_counts: list[int] = field(default_factory=list)
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def reject(self, reason: str, count: int = 1) -> None:
+        """Count spans that are refused."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + count
+
+
+def read_batch(requests: Iterable[ExportTraceServiceRequest], dialects: Dialects, receipt: Receipt) -> Batch:
+    """Return the spans of `requests` in ihobs' terms, by trace."""
+    batch = Batch()
+    for index, request in enumerate(requests):
+        position = 0
+        for resource_spans in request.resource_spans:
+            service = _service(resource_spans.resource.attributes)
+            for scope_spans in resource_spans.scope_spans:
+                scope = scope_spans.scope.name
+                for span in scope_spans.spans:
+                    fault = _fault(span, receipt)
+                    if fault:
+                        batch.reject(fault)
+                    else:
+                        entry = Incoming(normalise(span, service, scope, dialects, receipt), index, position)
+                        batch.traces.setdefault(span.trace_id, []).append(entry)
+                    position += 1
+        batch.span_counts.append(position)
+    return batch
+
+
+def only(request: ExportTraceServiceRequest, positions: Collection[int]) -> ExportTraceServiceRequest:
+    """Return a copy of `request` that holds only the spans at `positions`, with their resources and scopes."""
+    kept = ExportTraceServiceRequest()
+    position = 0
+    for resource_spans in request.resource_spans:
+        resource = kept.resource_spans.add(schema_url=resource_spans.schema_url)
+        resource.resource.CopyFrom(resource_spans.resource)
+        for scope_spans in resource_spans.scope_spans:
+            scope = resource.scope_spans.add(schema_url=scope_spans.schema_url)
+            scope.scope.CopyFrom(scope_spans.scope)
+            for span in scope_spans.spans:
+                if position in positions:
+                    scope.spans.append(span)
+                position += 1
+            if not scope.spans:
+                del resource.scope_spans[-1]
+        if not resource.scope_spans:
+            del kept.resource_spans[-1]
+    return kept
+
+
+def _service(attributes: Iterable[KeyValue]) -> str:
+    for attribute in attributes:
+        if attribute.key == "service.name":
+            return attribute.value.string_value[:256] or UNKNOWN_SERVICE
+    return UNKNOWN_SERVICE
+
+
+def _fault(span: OtlpSpan, receipt: Receipt) -> str:
+    """Return why a span cannot be counted, or an empty text."""
+    if len(span.trace_id) != len(_NO_TRACE_ID) or span.trace_id == _NO_TRACE_ID:
+        return "invalid trace id"
+    if len(span.span_id) != len(_NO_SPAN_ID) or span.span_id == _NO_SPAN_ID:
+        return "invalid span id"
+    if len(span.parent_span_id) not in (0, len(_NO_SPAN_ID)):
+        return "invalid parent span id"
+    start_ns, end_ns = span.start_time_unix_nano, span.end_time_unix_nano
+    if not start_ns:
+        return "no start time"
+    if not end_ns:
+        return "no end time"
+    if abs(end_ns - start_ns) > MAX_DURATION_NS:
+        return "longer than a year"
+    if max(start_ns, end_ns) > receipt.received_ns + (MAX_DURATION_NS if receipt.live else MAX_AHEAD_NS):
+        return "time in the future"
+    return ""
