@@ -48,11 +48,13 @@ class Chunk:
     Attributes:
         request: the spans; may be empty.
         rejections: what of this part could not be decoded.
+        where: its place in the file, e.g. "line 7".
         bytes_read: how far the file has been read, as it lies on disk (compressed), for a progress bar.
     """
 
     request: ExportTraceServiceRequest
     rejections: tuple[Rejected, ...]
+    where: str
     bytes_read: int
 
 
@@ -86,13 +88,13 @@ def read_stream(
     if not content.head.strip():
         raise InvalidInputError(name, content.damage or "is empty")
     for decoded in _decode(content, name, max_document_bytes):
+        rejections = tuple(decoded.rejections)
         for request in _divide(decoded.request):
-            yield Chunk(request, (), file.bytes_read)
-        if decoded.rejections:
-            yield Chunk(ExportTraceServiceRequest(), tuple(decoded.rejections), file.bytes_read)
+            yield Chunk(request, rejections, decoded.where, file.bytes_read)
+            rejections = ()
     if content.damage:
-        rejection = Rejected(f"byte {file.bytes_read}", content.damage)
-        yield Chunk(ExportTraceServiceRequest(), (rejection,), file.bytes_read)
+        where = f"byte {file.bytes_read}"
+        yield Chunk(ExportTraceServiceRequest(), (Rejected(where, content.damage),), where, file.bytes_read)
 
 
 class _Source(io.RawIOBase):
@@ -143,7 +145,7 @@ def _decode(source: _Source, name: str, limit_bytes: int) -> Iterator[Decoded]:
     if _JSON.match(head):
         for found in read_documents(stream, name, limit_bytes):
             if isinstance(found, Rejected):
-                yield Decoded(rejections=[found])
+                yield Decoded(found.where, rejections=[found])
             else:
                 yield decode_document(found.value, found.where)
     elif is_request(head):
@@ -159,11 +161,10 @@ def _decode(source: _Source, name: str, limit_bytes: int) -> Iterator[Decoded]:
 
 
 def _divide(request: ExportTraceServiceRequest) -> Iterator[ExportTraceServiceRequest]:
-    """Yield `request`, or requests of at most MAX_CHUNK_SPANS spans that together hold the same; nothing when empty."""
+    """Yield `request`, or requests of at most MAX_CHUNK_SPANS spans that together hold the same."""
     total = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
     if total <= MAX_CHUNK_SPANS:
-        if total:
-            yield request
+        yield request
         return
     part, room = ExportTraceServiceRequest(), MAX_CHUNK_SPANS
     for resource in request.resource_spans:

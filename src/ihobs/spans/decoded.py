@@ -29,8 +29,9 @@ class Rejected:
 
 @dataclass(slots=True)
 class Decoded:
-    """What became of one document or message."""
+    """What became of the document or message at `where`."""
 
+    where: str
     request: ExportTraceServiceRequest = field(default_factory=ExportTraceServiceRequest)
     rejections: list[Rejected] = field(default_factory=list)
 

@@ -29,6 +29,7 @@ FIELDS = (
     "cached_input_tokens",
     "cache_write_tokens",
     "reasoning_tokens",
+    "cost",
     "error",
 )
 """The fields of the table, in the order in which `normalise` keeps them."""
@@ -41,7 +42,7 @@ class Source:
     Attributes:
         field: index into FIELDS. rank: 0 is the best source of this field.
         dialect: who writes it. path: members of the JSON text that lead to the value; empty: the value itself.
-        convert: text, head, lower, int.
+        convert: text, head, lower, int, usd (to nano-USD).
         values: what each value means (in lower case for kinds); None: any value is taken as it is.
         ignore: values that count as absent.
     """

@@ -38,10 +38,13 @@ MAX_TEXT_CHARS = 256
 MAX_TOKENS = 2**40
 """A greater count is taken as absent: sums of such would overflow SQLite's 64-bit integers."""
 
+MAX_COST_USD = 1_000_000.0
+"""A call that says it cost more is not believed."""
+
 _UNSEEN = 99
 (
     _KIND, _WORKFLOW, _AGENT, _NODE, _TASK, _ATTEMPT, _NODE_ATTEMPT, _TOOL, _RESPONSE_MODEL, _REQUEST_MODEL,
-    _PROVIDER, _INPUT, _OUTPUT, _CACHED, _WRITTEN, _REASONING, _ERROR,
+    _PROVIDER, _INPUT, _OUTPUT, _CACHED, _WRITTEN, _REASONING, _COST, _ERROR,
 ) = range(len(FIELDS))  # fmt: skip
 _WORKFLOW_KINDS = frozenset({"workflow", "agent", "chain"})
 _CLASS_AT_HEAD = re.compile(r"^\s*([A-Za-z_][\w.]*)\(")
@@ -57,8 +60,8 @@ class Receipt(NamedTuple):
 def normalise(span: OtlpSpan, service: str, scope: str, dialects: Dialects, receipt: Receipt) -> Span:
     """Return what `span` says, in ihobs' terms.
 
-    The span must have valid ids and times; a duration below zero counts as zero and is flagged. Its price is not
-    known yet.
+    The span must have valid ids and times; a duration below zero counts as zero and is flagged. Its cost is what
+    it says itself, if anything.
     """
     values = read_fields(span, dialects)
     flags = 0 if receipt.live else IMPORTED
@@ -100,7 +103,7 @@ def normalise(span: OtlpSpan, service: str, scope: str, dialects: Dialects, rece
         cached_input_tokens=values[_CACHED],
         cache_write_tokens=values[_WRITTEN],
         reasoning_tokens=values[_REASONING],
-        cost_nano_usd=None,
+        cost_nano_usd=values[_COST],
         shape=shape,
     )
 
@@ -167,6 +170,8 @@ def _convert(value: Any, source: Source) -> Any:
         return None
     if source.convert == "int":
         return _count(value)
+    if source.convert == "usd":
+        return _nano_usd(value)
     text = value if isinstance(value, str) else str(value)
     if source.values is not None:
         return source.values.get(text.lower())
@@ -184,6 +189,15 @@ def _count(value: Any) -> int | None:
     except (ValueError, OverflowError):
         return None
     return number if 0 <= number <= MAX_TOKENS else None
+
+
+def _nano_usd(value: Any) -> int | None:
+    """Return an amount of USD in nano-USD; None for what is no amount, or 0: so they write what they do not know."""
+    try:
+        amount = float(value)
+    except ValueError:
+        return None
+    return round(amount * 1e9) if 0 < amount <= MAX_COST_USD else None
 
 
 def _text(value: str | None) -> str:

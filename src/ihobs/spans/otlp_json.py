@@ -30,7 +30,7 @@ def decode_document(document: object, where: str) -> Decoded:
         document: what `json.loads` returned.
         where: the place of the document; each rejection's own place follows it.
     """
-    decoded = Decoded()
+    decoded = Decoded(where)
     groups = _Groups(decoded.request)
     if isinstance(document, list):
         for index, item in enumerate(document):

@@ -71,7 +71,7 @@ def read_delimited(stream: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
 
 
 def _nothing(where: str, reason: str, found: str = "") -> Decoded:
-    return Decoded(rejections=[Rejected(where, reason, found)])
+    return Decoded(where, rejections=[Rejected(where, reason, found)])
 
 
 def _read_length(stream: BinaryIO) -> tuple[int, int]:
@@ -89,7 +89,7 @@ def _read_length(stream: BinaryIO) -> tuple[int, int]:
 def decode_request(payload: bytes, where: str) -> Decoded:
     """Parse one request; when it does not parse as a whole, save the spans that do."""
     try:
-        return Decoded(ExportTraceServiceRequest.FromString(payload))
+        return Decoded(where, ExportTraceServiceRequest.FromString(payload))
     except DecodeError:
         return save(payload, where)
 
@@ -107,7 +107,7 @@ class _Salvage:
     """Walks the wire format of one request, level by level, and parses each span by itself."""
 
     def __init__(self, where: str) -> None:
-        self.decoded = Decoded()
+        self.decoded = Decoded(where)
         self.cut = False
         self._where = where
         self._spans_seen = 0

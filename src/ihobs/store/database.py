@@ -106,6 +106,18 @@ class Database:
                 if not nested:
                     reader.execute("ROLLBACK")
 
+    @contextlib.contextmanager
+    def idle(self) -> Iterator[sqlite3.Connection]:
+        """Give the writer outside any transaction, for pragmas that make their own.
+
+        Raises:
+            StoreUnavailableError: as `write`.
+        """
+        with self._lock, self._translated():
+            if self._writer is None:
+                self._writer = self._open()
+            yield self._writer
+
     def data_version(self) -> int:
         """Return a number that changes when another connection commits (PRAGMA data_version of this thread)."""
         with self.read() as reader:

@@ -32,13 +32,21 @@ class Numbers(Generic[Key]):
 
     def number(self, connection: sqlite3.Connection, key: Key) -> int:
         """Return the number of `key`, adding it inside the running transaction when it is new."""
-        found = self._number.get(key) or self._fresh.get(key)
+        found = self.find(connection, key)
         if found is None:
-            row = connection.execute(self._select, key).fetchone()
-            found = row[0] if row else connection.execute(self._insert, key).lastrowid
+            found = connection.execute(self._insert, key).lastrowid
             if found is None:  # sqlite3 gives None only for statements that insert nothing
                 raise AssertionError(self._insert)
             self._fresh[key] = found
+        return found
+
+    def find(self, connection: sqlite3.Connection, key: Key) -> int | None:
+        """Return the number of `key`, or None when the table does not hold it."""
+        found = self._number.get(key) or self._fresh.get(key)
+        if found is None:
+            row = connection.execute(self._select, key).fetchone()
+            if row:
+                found = self._fresh[key] = int(row[0])
         return found
 
     def key(self, connection: sqlite3.Connection, number: int) -> Key:

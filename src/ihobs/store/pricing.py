@@ -67,12 +67,12 @@ class PriceBook:
         self.refresh(connection, str(version))
 
     def priced(self, span: Span) -> Span:
-        """Return `span` with its cost; None when its usage or its model's price is unknown."""
+        """Return `span` with the cost by our prices; as it is when its usage or its model's price is unknown."""
         if span.shape.kind not in _MODEL_KINDS or (span.input_tokens is None and span.output_tokens is None):
             return span
         tiers = self._in_force(span.shape.provider, span.shape.model, span.start_ns)
         if not tiers:
-            return span._replace(cost_nano_usd=None)
+            return span
         from ihobs.spans.price import cost_nano_usd
 
         cost = cost_nano_usd(

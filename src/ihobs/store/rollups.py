@@ -16,7 +16,7 @@ from ihobs.spans.facts import SUMS, Facts, SeriesKey
 from ihobs.store.schema import RESOLUTIONS
 
 if TYPE_CHECKING:
-    from ihobs.store.numbers import Numbers
+    from ihobs.store.series import SeriesNumbers
 
 KEEP_10S_NS = 2 * HOUR_NS
 KEEP_1M_NS = 14 * DAY_NS
@@ -24,6 +24,7 @@ KEEP_1H_NS = 400 * DAY_NS
 """How long each resolution is kept (design: 2 h, 14 d, 400 d)."""
 
 BUCKET_S = 10
+BUCKETS_A_DAY = 86_400 // BUCKET_S
 _ADD_SUMS = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
 _SUM_NAMES = ", ".join(SUMS)
 _SUM_SUMS = ", ".join(f"sum({name})" for name in SUMS)
@@ -59,13 +60,13 @@ class Delta:
             self.buckets[spot] = self.buckets.get(spot, 0) + sign * count
 
 
-def apply_delta(connection: sqlite3.Connection, delta: Delta, series: Numbers[SeriesKey], borders: Borders) -> None:
+def apply_delta(connection: sqlite3.Connection, delta: Delta, series: SeriesNumbers, borders: Borders) -> None:
     """Add `delta` to the tables, inside the running transaction."""
     sums: dict[str, dict[tuple[int, int], list[int]]] = {name: {} for name in RESOLUTIONS}
     for (bucket, key), values in delta.sums.items():
         if not any(values):
             continue
-        number = series.number(connection, key)
+        number = series.number(connection, bucket // BUCKETS_A_DAY, key)
         for table, place in _places(bucket, borders):
             mine = sums[table].get((place, number))
             if mine is None:
@@ -76,7 +77,7 @@ def apply_delta(connection: sqlite3.Connection, delta: Delta, series: Numbers[Se
     for (bucket, key, family, position), count in delta.buckets.items():
         if not count:
             continue
-        number = series.number(connection, key)
+        number = series.number(connection, bucket // BUCKETS_A_DAY, key)
         for table, place in _places(bucket, borders):
             spot = (place, number, family, position)
             counts[table][spot] = counts[table].get(spot, 0) + count

@@ -53,7 +53,7 @@ _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE payload (
         id INTEGER PRIMARY KEY, received_ns INTEGER NOT NULL, live INTEGER NOT NULL, spans INTEGER NOT NULL,
-        body BLOB)""",  # zstd of an ExportTraceServiceRequest; NULL when its retention has passed
+        body BLOB NOT NULL)""",  # zstd of an ExportTraceServiceRequest
     "CREATE INDEX payload_received ON payload (received_ns)",
     """CREATE TABLE shape (
         id INTEGER PRIMARY KEY, service TEXT NOT NULL, scope TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
@@ -86,6 +86,9 @@ _TABLES = (
     """CREATE TABLE worker (
         id TEXT NOT NULL, service TEXT NOT NULL, workflow TEXT NOT NULL, active INTEGER NOT NULL,
         heartbeat_ns INTEGER NOT NULL, PRIMARY KEY (id, service, workflow)) WITHOUT ROWID""",
+    # which series a day of events uses: beyond a bound, further ones count as "_other"
+    """CREATE TABLE day_series (day INTEGER NOT NULL, series_id INTEGER NOT NULL, PRIMARY KEY (day, series_id))
+        WITHOUT ROWID""",
     "CREATE TABLE dropped (reason TEXT PRIMARY KEY, spans INTEGER NOT NULL) WITHOUT ROWID",
 )
 

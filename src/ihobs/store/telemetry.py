@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 from ihobs.clock import DAY_NS, SECOND_NS, Clock, now_ns
 from ihobs.spans.batch import Batch, Incoming, Rejection, only, read_batch
-from ihobs.spans.dialects import Dialects, shipped_dialects
-from ihobs.spans.facts import Facts, SeriesKey, facts
+from ihobs.spans.dialects import shipped_dialects
+from ihobs.spans.facts import Facts, facts
 from ihobs.spans.normalise import BUCKET_NS, Receipt
 from ihobs.spans.span import ORPHAN, REMOTE_PARENT, Shape, Span
 from ihobs.store.numbers import Numbers
 from ihobs.store.payloads import compress
 from ihobs.store.pricing import PriceBook
+from ihobs.store.retention import Retention, forget_some, give_back, sweep
 from ihobs.store.rollups import Borders, Delta, apply_delta, fold
 from ihobs.store.schema import open_telemetry
+from ihobs.store.series import SeriesNumbers
 from ihobs.store.traces import (
     find_traces,
     insert_spans,
@@ -74,13 +76,15 @@ class IngestResult:
 class TelemetryStore:
     """Spans and their numbers in one home. Safe for threads and forks; cheap to make."""
 
-    def __init__(self, home: Home, *, clock: Clock = now_ns, dialects: Dialects | None = None) -> None:
+    def __init__(self, home: Home, *, clock: Clock = now_ns, retention: Retention | None = None) -> None:
         self.home = home
         self.database = open_telemetry(home)
         self._clock = clock
-        self._dialects = dialects or shipped_dialects()
+        self._retention = retention or Retention()
+        self._dialects = shipped_dialects()
+        self._swept_day = 0
         self._shapes: Numbers[Shape] = Numbers("shape", Shape)
-        self._series: Numbers[SeriesKey] = Numbers("series", SeriesKey)
+        self._series = SeriesNumbers()
         self._prices = PriceBook()
         self._seen: tuple[int, str] = (0, "")
 
@@ -290,8 +294,26 @@ class TelemetryStore:
         return changed
 
     def maintain(self) -> None:
-        """Fold roll-ups whose time has come; returns quickly when there is nothing to do."""
+        """Fold roll-ups and forget what is too old; returns quickly when there is nothing to do."""
         now = self._clock()
+        self._fold(now)
+        removed = 0
+
+        def forget(connection: sqlite3.Connection) -> None:
+            nonlocal removed
+            removed = forget_some(connection, now, self._retention)
+
+        while True:
+            self._transact(forget)
+            if not removed:
+                break
+            with self.database.idle() as connection:
+                give_back(connection)
+        if now // DAY_NS > self._swept_day:
+            self._transact(sweep)
+            self._swept_day = now // DAY_NS
+
+    def _fold(self, now: int) -> None:
 
         def body(connection: sqlite3.Connection) -> None:
             borders = fold(connection, now, read_borders(connection))

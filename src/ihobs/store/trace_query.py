@@ -159,14 +159,15 @@ def _contents(connection: sqlite3.Connection, trace_no: int, trace_id: bytes) ->
     rows = connection.execute(
         "SELECT body FROM payload WHERE id IN (SELECT payload_id FROM span WHERE trace_no = ?)", [trace_no]
     ).fetchall()
+    expected = connection.execute(
+        "SELECT count(DISTINCT payload_id) FROM span WHERE trace_no = ?", [trace_no]
+    ).fetchone()[0]
     found: dict[bytes, OtlpSpan] = {}
     for (body,) in rows:
-        if body is None:
-            continue
         for resource_spans in decompress(body).resource_spans:
             for scope_spans in resource_spans.scope_spans:
                 found.update({span.span_id: span for span in scope_spans.spans if span.trace_id == trace_id})
-    return found, all(body is not None for (body,) in rows)
+    return found, len(rows) == expected
 
 
 def _waterfall(spans: Sequence[Span], contents: Mapping[bytes, OtlpSpan]) -> list[SpanDetail]:

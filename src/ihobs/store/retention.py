@@ -1,0 +1,100 @@
+"""Forget by receipt: payloads first, then index rows; roll-ups have their own, longer lives.
+
+When a trace's rows go, the days of its spans are sealed: what comes later for such a day is refused, because
+it could no longer be told from what was counted before. Every transaction deletes a bounded number of rows,
+so that writers get their turn.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from ihobs.clock import DAY_NS
+from ihobs.spans.normalise import BUCKET_NS
+
+MAX_ROWS = 5_000
+"""Rows deleted in one transaction: about 20 ms."""
+
+BUCKETS_A_DAY = DAY_NS // BUCKET_NS
+VACUUM_PAGES = 2_000
+"""Free pages given back in one transaction: 8 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long things are kept after their receipt, and how large the telemetry database may grow."""
+
+    payload_ns: int = 7 * DAY_NS
+    spans_ns: int = 30 * DAY_NS
+    max_bytes: int | None = 20_000_000_000
+
+
+def forget_some(connection: sqlite3.Connection, now_ns: int, retention: Retention) -> int:
+    """Delete at most about MAX_ROWS rows whose time has passed; return how many (0: nothing left to do)."""
+    removed = connection.execute(
+        "DELETE FROM payload WHERE id IN (SELECT id FROM payload WHERE received_ns < ? ORDER BY received_ns LIMIT ?)",
+        [now_ns - retention.payload_ns, MAX_ROWS],
+    ).rowcount
+    removed += _forget_traces(connection, now_ns - retention.spans_ns)
+    if not removed and retention.max_bytes is not None and used_bytes(connection) > retention.max_bytes:
+        removed = _forget_oldest(connection, now_ns)
+    if removed:
+        _tell_removed(connection)
+    return removed
+
+
+def give_back(connection: sqlite3.Connection) -> None:
+    """Return free pages to the file system, some at a time; outside any transaction."""
+    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Return the size of the database without its free pages."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _forget_oldest(connection: sqlite3.Connection, now_ns: int) -> int:
+    """Delete the oldest payloads, or when none is left, the oldest traces; never what came today."""
+    today_ns = now_ns // DAY_NS * DAY_NS
+    removed = connection.execute(
+        "DELETE FROM payload WHERE id IN (SELECT id FROM payload ORDER BY received_ns LIMIT ?)", [MAX_ROWS // 10]
+    ).rowcount
+    return removed or _forget_traces(connection, today_ns)
+
+
+def _forget_traces(connection: sqlite3.Connection, before_ns: int) -> int:
+    """Delete traces received before `before_ns`, oldest first, and seal the days of their spans."""
+    traces, rows = [], 0
+    for no, spans in connection.execute(
+        "SELECT no, spans FROM trace WHERE received_ns < ? ORDER BY received_ns LIMIT ?", [before_ns, MAX_ROWS]
+    ):
+        if traces and rows + spans > MAX_ROWS:
+            break
+        traces.append((no,))
+        rows += spans
+    connection.executemany(
+        f"INSERT OR IGNORE INTO sealed_day SELECT DISTINCT bucket / {BUCKETS_A_DAY} FROM span WHERE trace_no = ?",  # noqa: S608 - our own number
+        traces,
+    )
+    connection.executemany("DELETE FROM span WHERE trace_no = ?", traces)
+    connection.executemany("DELETE FROM trace WHERE no = ?", traces)
+    return rows + len(traces)
+
+
+def sweep(connection: sqlite3.Connection) -> None:
+    """Delete shapes that no span uses any more, and the series of days that are sealed; once a day."""
+    removed = connection.execute("DELETE FROM shape WHERE id NOT IN (SELECT shape_id FROM span)").rowcount
+    removed += connection.execute("DELETE FROM day_series WHERE day IN (SELECT day FROM sealed_day)").rowcount
+    if removed:
+        _tell_removed(connection)
+
+
+def _tell_removed(connection: sqlite3.Connection) -> None:
+    """Make every process forget the numbers that it remembers."""
+    connection.execute(
+        "INSERT INTO meta VALUES ('removed', '1') ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+    )
