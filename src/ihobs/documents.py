@@ -110,7 +110,7 @@ def read(path: Path) -> Document:
         NotFoundError: there is no such file.
         DocumentInvalidError: it is not a document that can be used.
     """
-    text = _read_text(path)
+    text = read_text(path)
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
@@ -197,7 +197,13 @@ def _parse_float(text: str) -> float:
 _PARSERS = {"null": lambda _: None, "bool": _parse_bool, "int": _parse_int, "float": _parse_float}
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of `path`, which people wrote: UTF-8, with or without a mark, and not endless.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DocumentInvalidError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

@@ -66,3 +66,13 @@ class StoreRefusedError(StoreUnavailableError):
     """The home must not be used by this process: a newer schema, a network file system."""
 
     exit_code = EXIT_REFUSED
+
+
+class RefusedError(IhobsError):
+    """What was asked for is possible, but would destroy something; it needs a plainer word."""
+
+    exit_code = EXIT_REFUSED
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}; {hint}")
+        self.reason, self.hint = reason, hint

@@ -3,9 +3,10 @@
 A plug-in is a module (or any object) with functions of these names, marked `@ihobs.hookimpl` and found
 through the entry-point group `ihobs`. Our own plug-ins use the same door.
 
-All hooks are called one plug-in at a time: one that raises loses only its own answer, and is named in
-`ihobs plugins list` and in the log. Answer with a list, never a generator: a generator would run, and
-fail, outside the guard around the call; it is refused.
+All hooks are called one plug-in at a time, ours first: one that raises loses only its own answer, and is named in
+the log of the process that called it. `ihobs plugins list` names those that cannot be loaded, and asks for rules
+and commands to see who fails. Answer with a list, never a generator: a generator would run, and fail, outside
+the guard around the call; it is refused.
 """
 
 from __future__ import annotations

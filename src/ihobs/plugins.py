@@ -88,9 +88,11 @@ class Plugins:
 
     Attributes:
         loaded: the plug-ins that answer hooks.
+        quiet: leave problems out of the log, for who shows them himself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.loaded: list[Plugin] = []
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
@@ -142,17 +144,19 @@ class Plugins:
             self._problems[plugin, hook] = (
                 Problem(plugin, hook, text) if known is None else replace(known, error=text, count=known.count + 1)
             )
-        log.log(logging.WARNING if known is None else logging.DEBUG, "plug-in %s: %s: %s", plugin, hook, text)
+        level = logging.DEBUG if known or self.quiet else logging.WARNING
+        log.log(level, "plug-in %s: %s: %s", plugin, hook, text)
         log.debug("plug-in %s: %s", plugin, hook, exc_info=error)
 
 
-def load(candidates: Iterable[Candidate] | None = None) -> Plugins:
+def load(candidates: Iterable[Candidate] | None = None, *, quiet: bool = False) -> Plugins:
     """Load all plug-ins, ours first, then by distribution and name.
 
     Args:
         candidates: what to load; the entry points that are installed when None.
+        quiet: leave problems out of the log; they stand in `Plugins.problems` in any case.
     """
-    plugins = Plugins()
+    plugins = Plugins(quiet=quiet)
     for candidate in installed() if candidates is None else candidates:
         plugins.add(candidate)
     return plugins
@@ -188,7 +192,7 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
     known = [name for name in vars(hookspecs) if name.startswith("ihobs_")]
     callers = manager.get_hookcallers(plugin) or []
     if not callers:
-        raise BadAnswerError("offers no hook; are its functions marked with @ihobs.hookimpl?")
+        raise pluggy.PluginValidationError(plugin, "offers no hook; are its functions marked with @ihobs.hookimpl?")
     for caller in callers:
         if not caller.has_spec():
             close = difflib.get_close_matches(caller.name, known, 1)

@@ -85,9 +85,9 @@ def _not_one_of(document: Document, fault: _Fault) -> Iterator[Finding]:
 
 
 def _wrong_type(document: Document, fault: _Fault) -> Iterator[Finding]:
+    """A value of another type; where a schema allows several, its `title` says in words what is expected."""
     wanted = fault.expected if isinstance(fault.expected, list) else [fault.expected]
-    expected = fault.schema.get("title") if len(wanted) > 1 else None
-    expected = expected or " or ".join(_TYPES[name] for name in wanted)
+    expected = fault.schema["title"] if len(wanted) > 1 else _TYPES[wanted[0]]
     yield _finding(document, fault, f"must be {expected}, not {_kind(fault.value)}")
 
 
