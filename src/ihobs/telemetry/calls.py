@@ -19,6 +19,10 @@ Open = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], "Recordin
 """Makes the recording of one call, from the function and its arguments. Never raises."""
 
 
+class Traced(wrapt.FunctionWrapper[..., Any]):
+    """A function with a span around each call."""
+
+
 def traced(function: Callable[..., Any], open_: Open) -> Any:
     """Return `function` (also a method, classmethod or staticmethod) with a recording around each call.
 
@@ -37,7 +41,7 @@ def traced(function: Callable[..., Any], open_: Open) -> Any:
     def wrapper(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return run(open_, wrapped, args, kwargs)
 
-    return wrapt.FunctionWrapper(function, wrapper)
+    return Traced(function, wrapper)
 
 
 def _run(open_: Open, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from ihobs.errors import StoreUnavailableError
 from ihobs.guard import guard, log
-from ihobs.telemetry.places import SCOPE
+from ihobs.store.wake import notify
+from ihobs.telemetry.places import MAX_SPAN_ATTRIBUTES, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,21 +40,22 @@ class StoreExporter(SpanExporter):
 
     Args:
         open_store: makes the store; called on first use, again in a forked child, and after a failure to open.
-        service: name of this process's service, for the gauge of running workflows.
-        notify: called after each commit, to wake the duties process.
+        service: returns the name of this process's service, for the gauge of running workflows.
     """
 
-    def __init__(self, open_store: Callable[[], TelemetryStore], *, service: str, notify: Callable[[], None]) -> None:
-        self._open_store, self._service, self._notify = open_store, service, notify
+    def __init__(self, open_store: Callable[[], TelemetryStore], *, service: Callable[[], str]) -> None:
+        self._open_store, self._service = open_store, service
         self._store: TelemetryStore | None = None
         self._pid = os.getpid()
         self._kept: deque[tuple[ExportTraceServiceRequest, int]] = deque()
         self._dropped: dict[str, int] = {}
         self._unavailable = ""
+        self._limit_told = False
 
     def write(self, ended: Sequence[Ended]) -> None:
         """Store a batch, and before it whatever is kept from earlier calls."""
         if ended:
+            self._tell_limit(ended)
             self._keep(_encode(ended), len(ended))
         self._store_kept()
 
@@ -65,7 +67,7 @@ class StoreExporter(SpanExporter):
 
     def report_active(self, active: Mapping[str, int]) -> None:
         """Say how many runs of each workflow this process has in progress."""
-        self._attempt(lambda store: store.report_active(self._service, active))
+        self._attempt(lambda store: store.report_active(self._service(), active))
 
     def count_dropped(self, spans: int) -> None:
         """Count spans that did not fit into the processor's queue."""
@@ -90,6 +92,16 @@ class StoreExporter(SpanExporter):
         """Say whether everything handed over is stored."""
         return not self._kept
 
+    def _tell_limit(self, ended: Sequence[Ended]) -> None:
+        """Say once that the provider, which is not ours to change, throws attributes away."""
+        if not self._limit_told and any(span.dropped_attributes for span, _ in ended):
+            self._limit_told = True
+            log.warning(
+                "spans lose attributes to the limit of the TracerProvider that was there before ihobs; "
+                "set OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=%d",
+                MAX_SPAN_ATTRIBUTES,
+            )
+
     def _keep(self, request: ExportTraceServiceRequest, spans: int) -> None:
         self._kept.append((request, spans))
         kept = sum(count for _, count in self._kept)
@@ -105,8 +117,8 @@ class StoreExporter(SpanExporter):
             stored = True
         while self._dropped and self._attempt(lambda store: store.record_dropped(*next(iter(self._dropped.items())))):
             del self._dropped[next(iter(self._dropped))]
-        if stored:
-            self._notify()
+        if stored and self._store is not None:
+            notify(self._store.home)
 
     def _attempt(self, action: Callable[[TelemetryStore], object]) -> bool:
         """Run `action` on the store; return False when the home cannot be used now, and log it once."""

@@ -14,37 +14,35 @@ import wrapt
 from opentelemetry import trace
 
 from ihobs.guard import guard
-from ihobs.telemetry.places import open_spans
+from ihobs.telemetry.places import LANGCHAIN_SCOPE, open_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.trace import Span
 
-_INSTRUMENTATION = "openinference.instrumentation.langchain"
 _current_run_span: Callable[[], Span | None] | None = None
 
 
-def instrument_langchain(provider: TracerProvider, *, mask_content: bool) -> bool:
+def instrument_langchain(*, mask_content: bool) -> bool:
     """Have LangChain's runs recorded as soon as langchain_core is imported; return whether OpenInference is here.
 
+    Its spans go to the provider that is set for everybody when they start.
+
     Args:
-        provider: who makes the spans.
         mask_content: keep prompts, answers and documents out of the spans. Names, models, tokens and the
             metadata that names nodes stay.
     """
     with guard:
-        if find_spec("openinference") is None or find_spec(_INSTRUMENTATION) is None:
+        if find_spec("openinference") is None or find_spec(LANGCHAIN_SCOPE) is None:
             return False
-        wrapt.register_post_import_hook(
-            lambda _: _instrument(provider, mask_content=mask_content), "langchain_core.callbacks"
-        )
+        wrapt.register_post_import_hook(lambda _: _instrument(mask_content=mask_content), "langchain_core.callbacks")
         return True
     return False
 
 
-def _instrument(provider: TracerProvider, *, mask_content: bool) -> None:
+def _instrument(*, mask_content: bool) -> None:
     global _current_run_span  # noqa: PLW0603 - OpenInference's instrumentor is one for the process, too
     with guard:
         from openinference.instrumentation import TraceConfig
@@ -53,7 +51,7 @@ def _instrument(provider: TracerProvider, *, mask_content: bool) -> None:
         instrumentor = LangChainInstrumentor()
         if not instrumentor.is_instrumented_by_opentelemetry:  # somebody else's may send its spans to our provider
             config = TraceConfig(**_hidden()) if mask_content else TraceConfig()
-            instrumentor.instrument(tracer_provider=provider, config=config, skip_dep_check=True)
+            instrumentor.instrument(config=config, skip_dep_check=True)
         _current_run_span = get_current_span
 
 

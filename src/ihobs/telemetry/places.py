@@ -21,6 +21,9 @@ SCOPE = "ihobs"
 
 LANGCHAIN_SCOPE = "openinference.instrumentation.langchain"
 
+MAX_SPAN_ATTRIBUTES = 10_000
+"""OpenTelemetry keeps 128 and drops the oldest: a chat of 80 messages in OpenInference's dialect loses its prompt."""
+
 MAX_OPEN_SPANS = 100_000
 """Spans beyond these get no place: a program that never ends its spans must not fill its memory with ours."""
 
