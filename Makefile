@@ -1,0 +1,58 @@
+# make demo | test | test-all | lint | bench; each builds .venv first, from requirements.lock.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python that is new enough and can make a virtual environment; override with make PYTHON=...
+SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c '$(SUITABLE)' >/dev/null 2>&1 && echo $(name))))
+
+# Debian packages that tests marked `peer` want, beyond Python. None so far.
+PEERS :=
+
+.PHONY: demo test test-all lint bench lock peers clean
+
+demo: $(VENV)/.synced
+	$(BIN)/ihobs demo
+
+# Needs nothing but Python. Skipped tests are listed with their reasons (-ra in pyproject.toml).
+test: $(VENV)/.synced
+	$(BIN)/pytest -q -n auto -m "not peer"
+
+# Everything: also the tests that need other programs, which are installed when we may.
+test-all: test peers
+	$(BIN)/pytest -q -m peer || [ $$? -eq 5 ]  # 5: there are no such tests
+
+lint: $(VENV)/.synced
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.synced
+	$(BIN)/python -m benchmarks
+
+peers:
+ifneq ($(PEERS),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && apt-get install -q -y --no-install-recommends $(PEERS); \
+	else \
+		echo "not root, or no apt-get: tests that need one of '$(PEERS)' are skipped when it is missing"; \
+	fi
+endif
+
+# Resolve the dependencies anew, for all platforms and Python >= 3.11.
+lock: $(VENV)/.synced
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--group dev --all-extras --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+$(VENV)/.synced: requirements.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "no Python >= 3.11 with venv found; name one with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache
