@@ -48,6 +48,7 @@ class Conditions:
         latency_s: what each request waits in addition.
         expensive: the usual model is gone, and requests go to one that costs a hundred times as much.
         demand_ratio: traffic in relation to the usual.
+        summary: what this is, in words.
     """
 
     failing_ratio: float = 0.0
@@ -56,15 +57,23 @@ class Conditions:
     latency_s: float = 0.0
     expensive: bool = False
     demand_ratio: float = 1.0
+    summary: str = "all services are well"
 
 
 CONDITIONS: Mapping[str, Conditions] = {
     HEALTHY: Conditions(),
-    "errors": Conditions(failing_ratio=0.4),  # with three attempts a node, about one run in three fails for good
-    "slow": Conditions(latency_s=0.5),
-    "cost": Conditions(expensive=True),
+    "errors": Conditions(
+        failing_ratio=0.4,  # with three attempts a node, about one run in three fails for good
+        summary="model and search answer 40 % of the requests with 503",
+    ),
+    "slow": Conditions(latency_s=0.5, summary="model and search take half a second longer"),
+    "cost": Conditions(expensive=True, summary="the usual model is gone, requests go to the most expensive one"),
     "quota": Conditions(
-        failing_ratio=0.3, error=RateLimitedError, refusal="429 rate limit reached for requests", demand_ratio=2.0
+        failing_ratio=0.3,
+        error=RateLimitedError,
+        refusal="429 rate limit reached for requests",
+        demand_ratio=2.0,
+        summary="twice as many documents arrive, and the provider answers 30 % of the requests with 429",
     ),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from pydantic import ConfigDict
 
 from ihobs.demo.faults import Services  # noqa: TC001 - the type of a field: pydantic looks it up
 from ihobs.demo.local_model import LocalChatModel
-from ihobs.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatResult
 
-PROVIDERS = ("local", "openai")
 USUAL_MODEL = "gpt-4o-mini"
 EXPENSIVE_MODEL = {"local": "o1", "openai": "gpt-4o"}
 """What a gateway falls back to. With the real provider it is one that does not ruin who tries the demo."""
@@ -57,11 +54,7 @@ class ChatGateway(BaseChatModel):
 
 
 def connect(provider: str, services: Services, environ: Mapping[str, str]) -> ChatGateway:
-    """Return the gateway to `provider`, one of PROVIDERS.
-
-    Raises:
-        InvalidInputError: the provider is OpenAI and its package or its key is missing.
-    """
+    """Return the gateway to `provider`, which `ihobs.demo.requirements` has found to be usable."""
     if provider == "openai":
         usual, expensive = _openai(USUAL_MODEL, environ), _openai(EXPENSIVE_MODEL[provider], environ)
     else:
@@ -70,20 +63,7 @@ def connect(provider: str, services: Services, environ: Mapping[str, str]) -> Ch
     return ChatGateway(usual=usual, expensive=expensive, services=services)
 
 
-def check(provider: str, environ: Mapping[str, str]) -> None:
-    """Raise InvalidInputError unless `provider` can be used here."""
-    if provider != "openai":
-        return
-    if importlib.util.find_spec("langchain_openai") is None:
-        raise InvalidInputError(
-            "--provider openai", "needs the package langchain-openai", "pip install langchain-openai"
-        )
-    if not environ.get("OPENAI_API_KEY"):
-        raise InvalidInputError("--provider openai", "needs a key", "set OPENAI_API_KEY")
-
-
 def _openai(model: str, environ: Mapping[str, str]) -> BaseChatModel:
-    check("openai", environ)
     chat_model = import_module("langchain_openai").ChatOpenAI
     # Retrying is the graph's business: it is what ihobs shows as attempts.
     made: BaseChatModel = chat_model(model=model, temperature=0, max_retries=0, api_key=environ["OPENAI_API_KEY"])

@@ -1,0 +1,212 @@
+"""What `ihobs demo` shows: a live screen on a terminal, a line for each thing that happens in a pipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ihobs.alerts.metrics import shown
+from ihobs.cli.output import console
+from ihobs.clock import SECOND_NS, isoformat
+from ihobs.demo.faults import CONDITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from ihobs.alerts.metrics import Unit
+    from ihobs.demo.director import Frame
+    from ihobs.demo.scenario import Course
+    from ihobs.model import Event, MetricGroup
+
+NUMBERS_EVERY_S = 5.0
+"""How often the numbers are printed in a pipe."""
+
+PHASES = ("starting", "normal", "fault", "recovery")
+_STYLE = {"ok": "green", "warning": "yellow", "critical": "bold red"}
+
+
+class Entry(NamedTuple):
+    """Something that happened: when, what kind of thing, and in words."""
+
+    at_ns: int
+    kind: str
+    text: str
+    style: str = ""
+
+
+def show(frames: Iterator[Frame], fault: str, place: Path) -> Frame:
+    """Show a demo while it runs, and then where to look next; return its last frame."""
+    terminal = console()
+    last = _live(frames, fault, terminal) if terminal.is_terminal else _lines(frames, fault, terminal)
+    terminal.print(_ending(last, place))
+    return last
+
+
+def _live(frames: Iterator[Frame], fault: str, terminal: Console) -> Frame:
+    with Live(console=terminal, auto_refresh=False) as live:
+        for frame in frames:
+            last = frame
+            live.update(_screen(frame, fault), refresh=True)
+    return last
+
+
+def _lines(frames: Iterator[Frame], fault: str, terminal: Console) -> Frame:
+    told, numbers_ns = 0, 0
+    for frame in frames:
+        last, entries = frame, story(frame.course, fault)
+        for entry in entries[told:]:
+            terminal.print(_line(entry, frame.course.started_ns))
+        told = len(entries)
+        if frame.recent and frame.now_ns - numbers_ns >= NUMBERS_EVERY_S * SECOND_NS:
+            numbers_ns = frame.now_ns
+            terminal.print(_line(Entry(frame.now_ns, "", _numbers(frame.recent)), frame.course.started_ns))
+    return last
+
+
+def story(course: Course, fault: str) -> list[Entry]:
+    """Return what has happened so far, in the order in which it became known."""
+    entries = [Entry(course.started_ns, "start", "InsightHub starts under `ihobs exec`, without a change to it")]
+    if course.normal_ns is not None:
+        entries.append(Entry(course.normal_ns, "normal", "first runs seen, all is well", "green"))
+    if course.fault_ns is not None:
+        entries.append(Entry(course.fault_ns, "fault", CONDITIONS[fault].summary, "magenta"))
+    if course.healthy_ns is not None:
+        entries.append(Entry(course.healthy_ns, "recovery", "the fault is over", "cyan"))
+    entries += [Entry(event.at_ns, "alert", _told(event, course), _STYLE[event.level]) for event in course.events]
+    return sorted(entries, key=lambda entry: entry.at_ns)
+
+
+def _told(event: Event, course: Course) -> str:
+    """Return an alert's event in words, with the seconds since what caused it."""
+    text = f"{'RESOLVED' if event.level == 'ok' else event.level.upper():<8}  {event.text}"
+    if event == course.fired:
+        return f"{text}, {course.fired_after_s:.1f} s after the fault began"
+    if event == course.cleared:
+        return f"{text}, {course.cleared_after_s:.1f} s after the fault ended"
+    return text
+
+
+def _line(entry: Entry, started_ns: int) -> Text:
+    passed_s = (entry.at_ns - started_ns) / SECOND_NS
+    line = Text(f"{passed_s:6.1f} s  ", style="dim")
+    line.append(f"{entry.kind:<9}", style=f"bold {entry.style}".strip() if entry.kind else "dim")
+    return line.append(entry.text, style=entry.style if entry.kind else "dim")
+
+
+def _screen(frame: Frame, fault: str) -> Group:
+    """Return the live screen."""
+    course = frame.course
+    head = Text(f"ihobs demo: InsightHub, fault '{fault}'   ", style="bold")
+    for phase in PHASES:
+        current = phase == course.phase
+        head.append(f" {phase} ", style="bold reverse" if current else "dim")
+    head.append(f"  {(frame.now_ns - course.started_ns) / SECOND_NS:4.0f} s", style="dim")
+    told = [_line(entry, course.started_ns) for entry in story(course, fault)]
+    return Group(head, Text(), _table(frame), Text(), _alerts(frame), Text(), *told)
+
+
+COLUMNS = ("runs", "failed", "error rate", "p50", "p95", "calls", "recovered", "tokens", "cached", "cost")
+
+
+def _table(frame: Frame) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    table.add_row("trailing 10 s", *_cells(frame.recent))
+    table.add_row("since the start", *_cells(frame.total))
+    return table
+
+
+def _cells(group: MetricGroup | None) -> list[str]:
+    """Return the numbers of a group, in the order of COLUMNS; dashes before there are any."""
+    if group is None:
+        return ["-"] * len(COLUMNS)
+    sums, durations = group.counters, group.run_durations
+    rate = sums.failed_runs / sums.runs if sums.runs else None
+    return [
+        f"{sums.runs:,}",
+        f"{sums.failed_runs:,}",
+        "-" if rate is None else f"{rate * 100:.1f} %",
+        _seconds(durations.quantile_s(0.5)),
+        _seconds(durations.quantile_s(0.95)),
+        f"{sums.calls:,}",
+        f"{sums.recovered_errors:,}",
+        f"{sums.input_tokens + sums.output_tokens:,}",
+        f"{sums.cached_input_tokens:,}",
+        f"${sums.cost_nano_usd / 1e9:,.4f}" + (" +?" if sums.unpriced_calls else ""),
+    ]
+
+
+def _seconds(value_s: float | None) -> str:
+    return "-" if value_s is None else f"{value_s:.2f} s"
+
+
+def _numbers(group: MetricGroup) -> str:
+    """Return the trailing numbers as one line."""
+    return " · ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, _cells(group), strict=True))
+
+
+def _alerts(frame: Frame) -> Text:
+    """Return the state of each alert that has fired."""
+    units = {event.subject: cast("Unit", event.fields.get("unit", "count")) for event in frame.course.events}
+    lines = Text()
+    for row in frame.alerts:
+        word = "resolved" if row.state == "resolved" else row.level
+        lines.append(f"{'●' if row.state == 'firing' else '○'} {row.key:<12}", style=_STYLE[row.level])
+        lines.append(f"{word:<10}{shown(row.value, units.get(row.key, 'count'))}\n", style=_STYLE[row.level])
+    return lines if frame.alerts else Text("no alert\n", style="green")
+
+
+def _ending(last: Frame, place: Path) -> Text:
+    """Return the verdict and where to look next."""
+    course, text = last.course, Text("\n")
+    if course.fired is None:
+        text.append(f"The alert {course.rule} did not fire.\n", style="bold red")
+    elif course.cleared is None:
+        text.append(f"The alert {course.rule} fired and did not clear in time.\n", style="bold red")
+    else:
+        text.append(
+            f"The alert {course.rule} fired {course.fired_after_s:.1f} s after the fault began ", style="bold green"
+        )
+        text.append(f"and cleared {course.cleared_after_s:.1f} s after it ended.\n", style="bold green")
+    text.append("Look further:\n")
+    for command, why in _NEXT:
+        text.append(f"  ihobs --home {place} {command:<28}", style="bold")
+        text.append(f"{why}\n", style="dim")
+    text.append("Watch a program of your own:\n")
+    return text.append("  ihobs exec -- python app.py\n", style="bold")
+
+
+_NEXT = (
+    ("metrics --by node", "which node fails, and how slow each is"),
+    ("traces list --failed", "the runs that failed; then: traces show ID"),
+    ("alerts list", "what is firing, and since when"),
+)
+
+
+def facts(last: Frame, fault: str, place: Path) -> dict[str, Any]:
+    """Return what a demo showed, for machines."""
+    course = last.course
+    return {
+        "ok": course.cleared is not None,
+        "fault": fault,
+        "home": place,
+        "alert": {
+            "rule": course.rule,
+            "level": course.fired.level if course.fired else None,
+            "fired_after_s": course.fired_after_s,
+            "cleared_after_s": course.cleared_after_s,
+        },
+        "total": dict(zip(COLUMNS, _cells(last.total), strict=True)),
+        "story": [
+            {"at": isoformat(entry.at_ns), "kind": entry.kind, "text": entry.text} for entry in story(course, fault)
+        ],
+    }

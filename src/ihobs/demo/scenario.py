@@ -1,0 +1,89 @@
+"""The course of a demo: normal, fault, recovery; and what the store shows of it meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from ihobs.clock import SECOND_NS
+
+if TYPE_CHECKING:
+    from ihobs.model import Event
+
+Phase = Literal["starting", "normal", "fault", "recovery", "done"]
+
+SHOWN_S = 2.0
+"""How long the fault goes on after its alert fired, so that one can see it."""
+
+FAULT_AT_MOST_S = 20.0
+"""An alert that has not fired by then will not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How far the demo has come.
+
+    Attributes:
+        rule: the alert that is waited for.
+        started_ns: when the demo began. ends_ns: when it gives up.
+        phase: what is happening. phase_ns: since when.
+        normal_ns: when the first run was seen.
+        fault_ns: when the fault came into force. healthy_ns: when it was over.
+        fired: the alert's first firing after fault_ns. cleared: its end after healthy_ns.
+        events: all that alerts did, oldest first.
+    """
+
+    rule: str
+    started_ns: int
+    ends_ns: int
+    phase: Phase = "starting"
+    phase_ns: int = 0
+    normal_ns: int | None = None
+    fault_ns: int | None = None
+    healthy_ns: int | None = None
+    fired: Event | None = None
+    cleared: Event | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def fired_after_s(self) -> float | None:
+        """Seconds from the beginning of the fault to the alert."""
+        return _seconds(self.fault_ns, self.fired)
+
+    @property
+    def cleared_after_s(self) -> float | None:
+        """Seconds from the end of the fault to the end of the alert."""
+        return _seconds(self.healthy_ns, self.cleared)
+
+    def hear(self, event: Event) -> Course:
+        """Take an alert's event in."""
+        course = replace(self, events=(*self.events, event))
+        if event.fields["rule"] != self.rule or self.fault_ns is None or event.at_ns < self.fault_ns:
+            return course
+        if event.name == "alert.firing" and self.fired is None:
+            return replace(course, fired=event)
+        if event.name == "alert.resolved" and self.healthy_ns is not None and event.at_ns >= self.healthy_ns:
+            return replace(course, cleared=event)
+        return course
+
+    def next_phase(self, now_ns: int, *, normal_s: float) -> Phase:
+        """Return the phase that should be now."""
+        in_phase_s = (now_ns - self.phase_ns) / SECOND_NS
+        if now_ns >= self.ends_ns or self.cleared is not None:
+            return "done"
+        if self.phase == "normal" and in_phase_s >= normal_s:
+            return "fault"
+        if self.phase == "fault" and self._fault_seen(now_ns):
+            return "recovery"
+        if self.phase == "recovery" and self.fired is None:
+            return "done"
+        return self.phase
+
+    def _fault_seen(self, now_ns: int) -> bool:
+        if self.fired is not None:
+            return now_ns - self.fired.at_ns >= SHOWN_S * SECOND_NS
+        return self.fault_ns is not None and now_ns - self.fault_ns >= FAULT_AT_MOST_S * SECOND_NS
+
+
+def _seconds(since_ns: int | None, event: Event | None) -> float | None:
+    return None if since_ns is None or event is None else (event.at_ns - since_ns) / SECOND_NS
