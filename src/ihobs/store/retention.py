@@ -51,9 +51,8 @@ def give_back(connection: sqlite3.Connection) -> None:
 
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Return the size of the database without its free pages."""
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-    )
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
     return int((pages - free) * size)
 
 
@@ -68,7 +67,8 @@ def _forget_oldest(connection: sqlite3.Connection, now_ns: int) -> int:
 
 def _forget_traces(connection: sqlite3.Connection, before_ns: int) -> int:
     """Delete traces received before `before_ns`, oldest first, and seal the days of their spans."""
-    traces, rows = [], 0
+    traces: list[tuple[int]] = []
+    rows = 0
     for no, spans in connection.execute(
         "SELECT no, spans FROM trace WHERE received_ns < ? ORDER BY received_ns LIMIT ?", [before_ns, MAX_ROWS]
     ):

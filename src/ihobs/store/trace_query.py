@@ -159,9 +159,8 @@ def _contents(connection: sqlite3.Connection, trace_no: int, trace_id: bytes) ->
     rows = connection.execute(
         "SELECT body FROM payload WHERE id IN (SELECT payload_id FROM span WHERE trace_no = ?)", [trace_no]
     ).fetchall()
-    expected = connection.execute(
-        "SELECT count(DISTINCT payload_id) FROM span WHERE trace_no = ?", [trace_no]
-    ).fetchone()[0]
+    query = "SELECT count(DISTINCT payload_id) FROM span WHERE trace_no = ?"
+    expected = connection.execute(query, [trace_no]).fetchone()[0]
     found: dict[bytes, OtlpSpan] = {}
     for (body,) in rows:
         for resource_spans in decompress(body).resource_spans:
