@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped file
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped file
-from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # what distributions are told to derive from
 
 from ihobs.telemetry.places import LANGCHAIN_SCOPE, MAX_SPAN_ATTRIBUTES
 from ihobs.telemetry.provider import UnseededIds
@@ -55,12 +54,19 @@ class IhobsDistro(BaseDistro):  # type: ignore[misc]  # untyped file
             super().load_instrumentor(entry_point, **kwargs)
 
 
-class IhobsConfigurator(_OTelSDKConfigurator):
+class IhobsConfigurator:
     """Sets OpenTelemetry up as it does by itself, but only when a variable names exporters or a file."""
 
-    def _configure(self, **kwargs: Any) -> None:
-        if exporters_asked_for(os.environ):
-            super()._configure(id_generator=UnseededIds(), **kwargs)  # type: ignore[no-untyped-call]  # untyped file
+    def configure(self, **kwargs: Any) -> None:
+        """Configure the SDK if the variables ask for it. Called by OpenTelemetry's auto-instrumentation."""
+        if not exporters_asked_for(os.environ):
+            return
+        from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # slow, and seldom needed
+
+        class Configurator(_OTelSDKConfigurator):
+            """OpenTelemetry's own, from which distributions are told to derive."""
+
+        Configurator().configure(id_generator=UnseededIds(), **kwargs)  # type: ignore[no-untyped-call]  # untyped file
 
 
 def exporters_asked_for(environ: Mapping[str, str]) -> bool:

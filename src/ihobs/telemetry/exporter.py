@@ -9,8 +9,6 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from ihobs.errors import StoreUnavailableError
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
     from opentelemetry.sdk.trace import ReadableSpan
 
     from ihobs.store.telemetry import TelemetryStore
@@ -151,6 +150,8 @@ _inherited: list[object] = []
 
 def _encode(ended: Sequence[Ended]) -> ExportTraceServiceRequest:
     """Return the spans as one OTLP request, each with the names of its place."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # slow: not before it is needed
+
     request = encode_spans([span for span, _ in ended])
     places = {
         span.context.span_id.to_bytes(8, "big"): place
@@ -174,5 +175,7 @@ _NOTHING: frozenset[str] = frozenset()
 
 def _stamps(place: Place, said: set[str] | frozenset[str]) -> list[KeyValue]:
     """Return the attributes that name a place, without those in `said`."""
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
     names = (("ihobs.workflow", place.workflow), ("ihobs.node", place.node))
     return [KeyValue(key=key, value=AnyValue(string_value=name)) for key, name in names if name and key not in said]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _current_run_span: Callable[[], Span | None] | None = None
 
 
-def instrument_langchain(*, mask_content: bool) -> bool:
-    """Have LangChain's runs recorded as soon as langchain_core is imported; return whether OpenInference is here.
+def instrument_langchain(*, mask_content: bool) -> None:
+    """Have LangChain's runs recorded as soon as langchain_core is imported, if OpenInference is installed.
 
     Its spans go to the provider that is set for everybody when they start.
 
@@ -34,25 +34,25 @@ def instrument_langchain(*, mask_content: bool) -> bool:
         mask_content: keep prompts, answers and documents out of the spans. Names, models, tokens and the
             metadata that names nodes stay.
     """
-    with guard:
-        if find_spec("openinference") is None or find_spec(LANGCHAIN_SCOPE) is None:
-            return False
-        wrapt.register_post_import_hook(lambda _: _instrument(mask_content=mask_content), "langchain_core.callbacks")
-        return True
-    return False
+
+    def imported(_: object) -> None:
+        with guard:
+            if find_spec("openinference") is not None and find_spec(LANGCHAIN_SCOPE) is not None:
+                _instrument(mask_content=mask_content)
+
+    wrapt.register_post_import_hook(imported, "langchain_core.callbacks")
 
 
 def _instrument(*, mask_content: bool) -> None:
     global _current_run_span  # noqa: PLW0603 - OpenInference's instrumentor is one for the process, too
-    with guard:
-        from openinference.instrumentation import TraceConfig
-        from openinference.instrumentation.langchain import LangChainInstrumentor, get_current_span
+    from openinference.instrumentation import TraceConfig
+    from openinference.instrumentation.langchain import LangChainInstrumentor, get_current_span
 
-        instrumentor = LangChainInstrumentor()
-        if not instrumentor.is_instrumented_by_opentelemetry:  # somebody else's may send its spans to our provider
-            config = TraceConfig(**_hidden()) if mask_content else TraceConfig()
-            instrumentor.instrument(config=config, skip_dep_check=True)
-        _current_run_span = get_current_span
+    instrumentor = LangChainInstrumentor()
+    if not instrumentor.is_instrumented_by_opentelemetry:  # somebody else's may send its spans to our provider
+        config = TraceConfig(**_hidden()) if mask_content else TraceConfig()
+        instrumentor.instrument(config=config, skip_dep_check=True)
+    _current_run_span = get_current_span
 
 
 def _hidden() -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""`ihobs exec -- CMD`: run a command under observation, and stay as the process that does the duties."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ihobs.cli.context import AppContext
+from ihobs.cli.supervise import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, supervise
+from ihobs.errors import StoreUnavailableError
+from ihobs.model import Counters
+from ihobs.store.query import metrics
+from ihobs.store.telemetry import TelemetryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ihobs.config import Config
+    from ihobs.store.home import Home
+
+SITE = Path(__file__).resolve().parent.parent / "telemetry" / "site"
+"""The directory whose `sitecustomize` starts OpenTelemetry's auto-instrumentation."""
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--home", type=click.Path(path_type=Path), help="The home directory; goes over the global --home.")
+@click.option("--service", help="The name that the spans carry; default: the script's.")
+@click.option("--quiet", is_flag=True, help="Do not write the line of numbers at the end.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def exec_(
+    context: click.Context, home: Path | None, service: str | None, quiet: bool, command: tuple[str, ...]
+) -> None:
+    """Run COMMAND under observation: ihobs exec -- python app.py.
+
+    Every Python that COMMAND starts is recorded, without a change to its code. Signals go to COMMAND, and its exit
+    code is the exit code. Meanwhile this process evaluates rules and tells receivers.
+    """
+    app: AppContext = context.obj
+    if home is not None:
+        app = AppContext(home, app.config_option, debug=app.debug, clock=app.clock)
+    opened = app.home(create=True)
+    with TelemetryStore(opened) as store:
+        started_ns = app.clock()
+        before = _counted(store, started_ns, started_ns)
+        environ = child_environment(os.environ, opened, app.config, service)
+        code = supervise(command, environ, contextlib.nullcontext)
+        if code not in {EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE} and not quiet:
+            click.echo(_summary(store, before, started_ns, app.clock()), err=True)
+    context.exit(code)
+
+
+def child_environment(environ: Mapping[str, str], home: Home, config: Config, service: str | None) -> dict[str, str]:
+    """Return the environment of the command: where the home is, and our `sitecustomize` first on the path."""
+    path = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != str(SITE)]
+    child = {
+        "OTEL_PYTHON_DISTRO": "ihobs",
+        "OTEL_PYTHON_CONFIGURATOR": "ihobs",
+        **environ,
+        "IHOBS_HOME": str(home.path),
+        "PYTHONPATH": os.pathsep.join([str(SITE), *path]),
+    }
+    if config.path is not None:
+        child["IHOBS_CONFIG"] = str(config.path.absolute())
+    if service is not None:
+        child["OTEL_SERVICE_NAME"] = service
+    return child
+
+
+def _counted(store: TelemetryStore, start_ns: int, end_ns: int) -> Counters:
+    """Return the sums of everything since `start_ns`, to the bucket."""
+    groups = metrics(store.database, start_ns=start_ns, end_ns=end_ns + 1).groups
+    return groups[0].counters if groups else Counters()
+
+
+def _summary(store: TelemetryStore, before: Counters, started_ns: int, ended_ns: int) -> str:
+    """Return the line of numbers of this execution.
+
+    The first bucket may hold spans from before it: they are taken off.
+    """
+    try:
+        store.settle(everything=True)  # the program ended: parents that are missing will not come
+        after = _counted(store, started_ns, ended_ns)
+    except StoreUnavailableError as error:
+        return f"ihobs: the numbers cannot be read: {error}"
+    spans, runs, failed, input_tokens, output_tokens = (
+        getattr(after, name) - getattr(before, name)
+        for name in ("spans", "runs", "failed_runs", "input_tokens", "output_tokens")
+    )
+    if not spans:
+        return "ihobs: no spans were recorded; name what to trace under 'instrument: targets:', or decorate it"
+    tokens = input_tokens + output_tokens
+    said = [f"{runs} run{'s' * (runs != 1)}", f"{failed} failed", *([f"{tokens} tokens"] if tokens else [])]
+    return f"ihobs: {', '.join(said)}; see 'ihobs --home {os.path.relpath(store.home.path)} metrics'"
