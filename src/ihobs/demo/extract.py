@@ -75,12 +75,14 @@ def summarise(text: str, count: int, *, focus: Iterable[str] = ()) -> list[str]:
     """Return the `count` sentences that say most of `text`, in the order in which they stand in it.
 
     A sentence weighs the sum of its terms' frequencies in the text, damped by its length; the opening counts
-    a little more. The sentences are chosen one by one, and what has been said already weighs half, so the
-    choice does not repeat itself. Terms in `focus` weigh five times as much.
+    more. The sentences are chosen one by one, and what has been said already weighs half, so the choice does
+    not repeat itself. A term in `focus` weighs as much as the three most frequent ones together.
     """
     body = sentences(text)
-    wanted = {term.lower() for term in focus}
-    weight = {term: n * (5.0 if term in wanted else 1.0) for term, n in Counter(terms(" ".join(body))).items()}
+    frequency = Counter(terms(" ".join(body)))
+    weight = {term: float(n) for term, n in frequency.items()}
+    focused = float(sum(n for _, n in frequency.most_common(3)))
+    weight.update((term.lower(), focused) for term in focus)
     chosen: set[int] = set()
     while len(chosen) < min(count, len(body)):
         best = max((i for i in range(len(body)) if i not in chosen), key=lambda i: _score(body[i], i, weight))
