@@ -96,7 +96,7 @@ def facts(spans: Sequence[Span]) -> Facts:
         runs = _root_runs(order, above, by_id)
     result = Facts(runs=runs, waiting=_is_waiting(order, above))
     below = _look_down(order, above)
-    recovered, retries = _attempts(spans)
+    recovered, retries = attempts_of(spans)
     for span in order:
         _count(span, above[span.span_id], below, result, (recovered, retries))
     first = min((by_id[span_id] for span_id in runs), key=lambda run: (run.start_ns, run.span_id), default=None)
@@ -197,8 +197,8 @@ def _has_usage(span: Span) -> bool:
     return span.input_tokens is not None or span.output_tokens is not None
 
 
-def _attempts(spans: Iterable[Span]) -> tuple[set[int], set[int]]:
-    """Return the failed attempts that a later one made good, and all attempts after the first."""
+def attempts_of(spans: Iterable[Span]) -> tuple[set[int], set[int]]:
+    """Return the failed attempts that a later one made good, and all attempts after the first, by span id."""
     groups: dict[tuple[int | None, int, str], list[Span]] = {}
     for span in spans:
         if span.attempt_key is not None:

@@ -89,7 +89,7 @@ _TABLES = (
     # which series a day of events uses: beyond a bound, further ones count as "_other"
     """CREATE TABLE day_series (day INTEGER NOT NULL, series_id INTEGER NOT NULL, PRIMARY KEY (day, series_id))
         WITHOUT ROWID""",
-    "CREATE TABLE dropped (reason TEXT PRIMARY KEY, spans INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE dropped (reason TEXT PRIMARY KEY, spans INTEGER NOT NULL, last_ns INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 

@@ -337,11 +337,12 @@ class TelemetryStore:
             )
 
     def record_dropped(self, reason: str, spans: int) -> None:
-        """Count spans that were lost before they could be stored, and why."""
+        """Count spans that were lost before they could be stored, and why and when the last ones were."""
         with self.database.write() as connection:
             connection.execute(
-                "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET spans = spans + excluded.spans",
-                [reason, spans],
+                "INSERT INTO dropped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET spans = spans + excluded.spans, "
+                "last_ns = excluded.last_ns",
+                [reason, spans, self._clock()],
             )
 
     def close(self) -> None:
