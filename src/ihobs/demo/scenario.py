@@ -62,7 +62,8 @@ class Course:
             return course
         if event.name == "alert.firing" and self.fired is None:
             return replace(course, fired=event)
-        if event.name == "alert.resolved" and self.healthy_ns is not None and event.at_ns >= self.healthy_ns:
+        is_over = self.healthy_ns is not None and event.at_ns >= self.healthy_ns
+        if event.name == "alert.resolved" and self.fired is not None and is_over:
             return replace(course, cleared=event)
         return course
 
