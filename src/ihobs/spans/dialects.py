@@ -7,10 +7,13 @@ attribute key to what that attribute can give, so that reading a span costs one 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ihobs.spans.span import Shape
 
 FIELDS = (
     "kind",
@@ -18,12 +21,12 @@ FIELDS = (
     "agent",
     "node",
     "task",
-    "attempt_key",
-    "node_attempt_key",
     "tool",
     "response_model",
     "request_model",
     "provider",
+    "attempt_key",
+    "node_attempt_key",
     "input_tokens",
     "output_tokens",
     "cached_input_tokens",
@@ -32,7 +35,10 @@ FIELDS = (
     "cost",
     "error",
 )
-"""The fields of the table, in the order in which `normalise` keeps them."""
+"""The fields of the table, in the order in which `normalise` keeps them: first the texts that a shape is made of."""
+
+SHAPE_FIELDS = FIELDS.index("attempt_key")
+"""How many of FIELDS, from the first on, decide a span's shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class Source:
         convert: text, head, lower, int, usd (to nano-USD).
         values: what each value means (in lower case for kinds); None: any value is taken as it is.
         ignore: values that count as absent.
+        plain: a text that is not empty is the value as it stands. counts: the value is an integer.
+        quoted: the first member of the path as it stands in JSON text; a text without it need not be parsed.
     """
 
     field: int
@@ -55,6 +63,9 @@ class Source:
     convert: str = "text"
     values: Mapping[str, str] | None = None
     ignore: frozenset[str] = frozenset()
+    plain: bool = False
+    counts: bool = False
+    quoted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,7 @@ class Dialects:
 
     Attributes:
         sources: attribute key -> what it can give.
+        shapes: what `normalise` made of texts that it has seen before.
         providers: alias -> provider. control_flow: exception classes that are no errors.
         error_by_event: scopes whose exception event means failure whatever the status says.
     """
@@ -71,6 +83,7 @@ class Dialects:
     providers: Mapping[str, str]
     control_flow: frozenset[str]
     error_by_event: frozenset[str]
+    shapes: dict[tuple[Any, ...], Shape] = field(default_factory=dict, compare=False, repr=False)
 
 
 def compile_table(table: Mapping[str, Any]) -> Dialects:
@@ -80,9 +93,9 @@ def compile_table(table: Mapping[str, Any]) -> Dialects:
         KeyError, ValueError: the table names an unknown field or an unknown list of values.
     """
     by_key: dict[str, list[Source]] = {}
-    for field, entries in table["fields"].items():
+    for name, entries in table["fields"].items():
         for rank, entry in enumerate(entries):
-            source = _source(FIELDS.index(field), rank, entry, table["kinds"])
+            source = _source(FIELDS.index(name), rank, entry, table["kinds"])
             by_key.setdefault(source.key, []).append(source)
     return Dialects(
         sources={key: tuple(sources) for key, sources in by_key.items()},
@@ -92,17 +105,22 @@ def compile_table(table: Mapping[str, Any]) -> Dialects:
     )
 
 
-def _source(field: int, rank: int, entry: Mapping[str, Any], kinds: Mapping[str, Mapping[str, str]]) -> Source:
+def _source(index: int, rank: int, entry: Mapping[str, Any], kinds: Mapping[str, Mapping[str, str]]) -> Source:
     values = entry.get("values")
+    path = tuple(entry["path"].split(".")) if "path" in entry else ()
+    convert = entry.get("as", "text")
     return Source(
-        field=field,
+        field=index,
         rank=rank,
         key=entry["key"],
         dialect=entry["dialect"],
-        path=tuple(entry["path"].split(".")) if "path" in entry else (),
-        convert=entry.get("as", "text"),
+        path=path,
+        convert=convert,
         values={name.lower(): kind for name, kind in kinds[values].items()} if values else None,
         ignore=frozenset(entry.get("ignore", ())),
+        plain=convert == "text" and not (path or values or "ignore" in entry),
+        counts=convert == "int" and not path,
+        quoted=f'"{path[0]}"' if path else "",
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ihobs.spans.dialects import FIELDS, Dialects, Source
+from ihobs.spans.dialects import FIELDS, SHAPE_FIELDS, Dialects, Source
 from ihobs.spans.span import (
     CONTROL_FLOW,
     FAILED,
@@ -19,7 +20,6 @@ from ihobs.spans.span import (
     USAGE_ADJUSTED,
     Shape,
     Span,
-    span_id_number,
 )
 
 if TYPE_CHECKING:
@@ -38,14 +38,18 @@ MAX_TEXT_CHARS = 256
 MAX_TOKENS = 2**40
 """A greater count is taken as absent: sums of such would overflow SQLite's 64-bit integers."""
 
+MAX_SHAPES = 50_000
+"""Shapes remembered in memory; beyond it the memory starts anew."""
+
 MAX_COST_USD = 1_000_000.0
 """A call that says it cost more is not believed."""
 
 _UNSEEN = 99
 (
-    _KIND, _WORKFLOW, _AGENT, _NODE, _TASK, _ATTEMPT, _NODE_ATTEMPT, _TOOL, _RESPONSE_MODEL, _REQUEST_MODEL,
-    _PROVIDER, _INPUT, _OUTPUT, _CACHED, _WRITTEN, _REASONING, _COST, _ERROR,
+    _KIND, _WORKFLOW, _AGENT, _NODE, _TASK, _TOOL, _RESPONSE_MODEL, _REQUEST_MODEL, _PROVIDER,
+    _ATTEMPT, _NODE_ATTEMPT, _INPUT, _OUTPUT, _CACHED, _WRITTEN, _REASONING, _COST, _ERROR,
 ) = range(len(FIELDS))  # fmt: skip
+_TEXTS = SHAPE_FIELDS
 _WORKFLOW_KINDS = frozenset({"workflow", "agent", "chain"})
 _CLASS_AT_HEAD = re.compile(r"^\s*([A-Za-z_][\w.]*)\(")
 
@@ -64,47 +68,41 @@ def normalise(span: OtlpSpan, service: str, scope: str, dialects: Dialects, rece
     it says itself, if anything.
     """
     values = read_fields(span, dialects)
-    flags = 0 if receipt.live else IMPORTED
+    error, flags = _error(span, scope, values[_ERROR], dialects)
+    texts = (service, scope, span.name, error, values[_INPUT] is None and values[_OUTPUT] is None, *values[:_TEXTS])
+    shape = dialects.shapes.get(texts)
+    if shape is None:
+        shape = _remembered_shape(texts, values, dialects)
+    if not receipt.live:
+        flags |= IMPORTED
     if span.flags & PARENT_IS_REMOTE_MASK:
         flags |= REMOTE_PARENT
-    kind, node = _kind_and_node(values, span.name)
-    if kind:
+    if shape.kind:
         flags |= GENAI
-    error, error_flags = _error(span, scope, values, dialects)
-    flags |= error_flags
-    duration_ns = span.end_time_unix_nano - span.start_time_unix_nano
-    counted_ns = span.end_time_unix_nano
-    if duration_ns < 0:
-        duration_ns, flags = 0, flags | FLAGGED_TIME
-    if counted_ns > receipt.received_ns:
+    start_ns, end_ns = span.start_time_unix_nano, span.end_time_unix_nano
+    if end_ns < start_ns:
+        flags |= FLAGGED_TIME
+    counted_ns = end_ns
+    if end_ns > receipt.received_ns:
         counted_ns, flags = receipt.received_ns, flags | FLAGGED_TIME
-    given, adjusted = _usage(values)
-    shape = Shape(
-        service=service,
-        scope=scope[:MAX_TEXT_CHARS],
-        name=span.name[:MAX_TEXT_CHARS],
-        kind=kind,
-        workflow=_workflow_name(values, kind, span.name),
-        node=node,
-        provider=_provider(values, dialects),
-        model=_text(values[_RESPONSE_MODEL] or values[_REQUEST_MODEL]),
-        error=error,
-    )
+    given = values[_INPUT]
+    if values[_CACHED] or values[_WRITTEN]:
+        given, flags = _inclusive(values, flags)
     return Span(
-        span_id=span_id_number(span.span_id),
-        parent_id=span_id_number(span.parent_span_id) or None,
-        start_ns=span.start_time_unix_nano,
-        duration_ns=duration_ns,
-        bucket=counted_ns // BUCKET_NS,
-        flags=flags | (USAGE_ADJUSTED if adjusted else 0),
-        attempt_key=_attempt_key(values, kind),
-        input_tokens=given,
-        output_tokens=values[_OUTPUT],
-        cached_input_tokens=values[_CACHED],
-        cache_write_tokens=values[_WRITTEN],
-        reasoning_tokens=values[_REASONING],
-        cost_nano_usd=values[_COST],
-        shape=shape,
+        int.from_bytes(span.span_id, "big", signed=True),
+        int.from_bytes(span.parent_span_id, "big", signed=True) or None,
+        start_ns,
+        max(0, end_ns - start_ns),
+        counted_ns // BUCKET_NS,
+        flags,
+        _attempt_key(values, shape.kind),
+        given,
+        values[_OUTPUT],
+        values[_CACHED],
+        values[_WRITTEN],
+        values[_REASONING],
+        values[_COST],
+        shape,
     )
 
 
@@ -112,29 +110,55 @@ def read_fields(span: OtlpSpan, dialects: Dialects) -> list[Any]:
     """Return the best value of each field of FIELDS, None where no attribute gives it."""
     values: list[Any] = [None] * len(FIELDS)
     ranks = [_UNSEEN] * len(FIELDS)
-    sources = dialects.sources
+    sources_of = dialects.sources.get
     for attribute in span.attributes:
-        found = sources.get(attribute.key)
+        found = sources_of(attribute.key)
         if found is None:
             continue
         raw = attribute.value
-        document: Any = None
+        value: Any
         for source in found:
-            if source.rank >= ranks[source.field]:
-                continue
-            if source.path:
-                if document is None:
-                    document = _json_object(raw.string_value, found)
-                value = _convert(_member(document, source.path), source)
-            else:
-                value = _convert(_scalar(raw), source)
-            if value is not None:
-                values[source.field], ranks[source.field] = value, source.rank
+            field = source.field
+            if source.rank < ranks[field]:
+                if source.plain:
+                    value = raw.string_value
+                elif source.counts and 0 < raw.int_value <= MAX_TOKENS:
+                    value = raw.int_value
+                else:
+                    value = None
+                if not value:
+                    value = _convert(_member(raw.string_value, source) if source.path else _scalar(raw), source)
+                if value is not None:
+                    values[field], ranks[field] = value, source.rank
     return values
 
 
+def _remembered_shape(texts: tuple[Any, ...], values: list[Any], dialects: Dialects) -> Shape:
+    """Return the shape that `texts` make, and remember it for the next span like this one."""
+    service, scope, name, error, *_ = texts
+    kind, node = _kind_and_node(values, name)
+    shape = Shape(
+        service=service,
+        scope=_text(scope),
+        name=_text(name),
+        kind=kind,
+        workflow=_workflow_name(values, kind, name),
+        node=node,
+        provider=_provider(values, dialects),
+        model=_text(values[_RESPONSE_MODEL] or values[_REQUEST_MODEL]),
+        error=error,
+    )
+    if len(dialects.shapes) >= MAX_SHAPES:
+        dialects.shapes.clear()
+    dialects.shapes[texts] = shape
+    return shape
+
+
 def _scalar(raw: Any) -> str | int | float | bool | None:
-    """Return the scalar of an OTLP AnyValue; most are texts, so those go first."""
+    """Return the scalar of an OTLP AnyValue; counts and texts go first."""
+    number: int = raw.int_value
+    if number:
+        return number
     text: str = raw.string_value
     if text:
         return text
@@ -145,23 +169,25 @@ def _scalar(raw: Any) -> str | int | float | bool | None:
     return None
 
 
-def _json_object(text: str, sources: tuple[Source, ...]) -> dict[str, Any]:
-    """Return the JSON object in `text`; empty when it is none, or holds no member that a source asks for."""
-    if not any(source.path and f'"{source.path[0]}"' in text for source in sources):
-        return {}
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _member(document: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
+def _member(text: str, source: Source) -> Any:
+    """Return the member of the JSON object in `text` that the source's path leads to, or None."""
+    if source.quoted not in text:
+        return None
+    document = _parsed(text)
+    for name in source.path:
         if not isinstance(document, dict):
             return None
         document = document.get(name)
     return document
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Any:
+    """Return the JSON in `text`, None when it is none; remembered, as several fields ask for the same text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _convert(value: Any, source: Source) -> Any:
@@ -245,20 +271,19 @@ def _attempt_key(values: list[Any], kind: str) -> int | None:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def _usage(values: list[Any]) -> tuple[int | None, bool]:
-    """Return the input tokens with cached ones included, and whether they had to be added.
+def _inclusive(values: list[Any], flags: int) -> tuple[int | None, int]:
+    """Return the input tokens with cached ones included, and the flags, which tell when they had to be added.
 
     Cached tokens above the input mean that the provider reports them apart (Anthropic's own API): the sum is
     the input. See the table of token semantics in docs/metrics.md.
     """
-    given, written = values[_INPUT], (values[_CACHED] or 0) + (values[_WRITTEN] or 0)
-    adjusted = given is not None and written > given
-    if adjusted:
-        given += written
-    return given, adjusted
+    given, apart = values[_INPUT], (values[_CACHED] or 0) + (values[_WRITTEN] or 0)
+    if given is not None and apart > given:
+        return given + apart, flags | USAGE_ADJUSTED
+    return given, flags
 
 
-def _error(span: OtlpSpan, scope: str, values: list[Any], dialects: Dialects) -> tuple[str, int]:
+def _error(span: OtlpSpan, scope: str, declared: str | None, dialects: Dialects) -> tuple[str, int]:
     """Return the error's class and the flags that it sets; ("", 0) for a span that did not fail."""
     failed = span.status.code == STATUS_ERROR
     if not failed and scope not in dialects.error_by_event:
@@ -266,7 +291,7 @@ def _error(span: OtlpSpan, scope: str, values: list[Any], dialects: Dialects) ->
     name, told = _exception_class(span)
     if not failed and not told:
         return "", 0
-    name = values[_ERROR] or name or _class_at_head(span.status.message) or "error"
+    name = declared or name or _class_at_head(span.status.message) or "error"
     short = name.rpartition(".")[2]
     if short in dialects.control_flow or _class_at_head(span.status.message) in dialects.control_flow:
         return _text(short), CONTROL_FLOW
