@@ -57,8 +57,8 @@ def _number(name: str) -> Writer:
     return write_number
 
 
-def _identifier(name: str, size_bytes: int) -> Writer:
-    reason = f"{name} is neither {2 * size_bytes} hex digits nor base64 of {size_bytes} bytes"
+def _identifier(name: str, size_bytes: int, json_name: str) -> Writer:
+    reason = f"{json_name} is neither {2 * size_bytes} hex digits nor base64 of {size_bytes} bytes"
 
     def write_identifier(target: Any, value: Any) -> None:
         if not isinstance(value, str):
@@ -126,8 +126,8 @@ _EVENT = _both_spellings({"timeUnixNano": _number("time_unix_nano"), "name": _te
 
 _LINK = _both_spellings(
     {
-        "traceId": _identifier("trace_id", 16),
-        "spanId": _identifier("span_id", 8),
+        "traceId": _identifier("trace_id", 16, "traceId"),
+        "spanId": _identifier("span_id", 8, "spanId"),
         "traceState": _text("trace_state"),
         "flags": _number("flags"),
     }
@@ -140,9 +140,9 @@ _STATUS = _both_spellings(
 
 SPAN = _both_spellings(
     {
-        "traceId": _identifier("trace_id", 16),
-        "spanId": _identifier("span_id", 8),
-        "parentSpanId": _identifier("parent_span_id", 8),
+        "traceId": _identifier("trace_id", 16, "traceId"),
+        "spanId": _identifier("span_id", 8, "spanId"),
+        "parentSpanId": _identifier("parent_span_id", 8, "parentSpanId"),
         "traceState": _text("trace_state"),
         "flags": _number("flags"),
         "name": _text("name"),
