@@ -104,21 +104,21 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Read the YAML (or JSON) document in `path`; an empty file is None.
+    """Read the YAML document in `path`; an empty file is None.
 
     Raises:
         NotFoundError: there is no such file.
         DocumentInvalidError: it is not a document that can be used.
     """
     text = read_text(path)
-    loader = _Loader(text)
     try:
-        root = loader.get_single_node()
+        root = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise DocumentInvalidError(path, [_syntax_finding(error)]) from error
     except yaml.reader.ReaderError as error:
         place = _place_in(text, error.position)
-        raise DocumentInvalidError(path, [Finding(place, f"control character {error.character!r}")]) from error
+        reason = f"the control character U+{int(error.character):04X} is not allowed"
+        raise DocumentInvalidError(path, [Finding(place, reason)]) from error
     except RecursionError as error:
         raise DocumentInvalidError(path, [Finding(None, "nested too deeply")]) from error
     builder = _Builder(path)
@@ -166,7 +166,7 @@ class _Builder:
     def _scalar(self, node: yaml.Node) -> Any:
         kind = node.tag.removeprefix(_TAG)
         if kind == "str":
-            return node.value
+            return self._text(node)
         try:
             value = _PARSERS[kind](node.value)
         except KeyError:
@@ -178,6 +178,14 @@ class _Builder:
                 return value
             self.findings.append(Finding(_place(node), "must be a finite number"))
         return None
+
+    def _text(self, node: yaml.Node) -> str:
+        r"""Return a text; half a character, which "\ud800" makes, can be neither shown nor stored."""
+        text: str = node.value
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            self.findings.append(Finding(_place(node), "half a character (a lone surrogate)"))
+            return ""
+        return text
 
 
 def _parse_bool(text: str) -> bool:

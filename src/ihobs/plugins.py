@@ -22,6 +22,8 @@ from ihobs import hookspecs
 
 GROUP = "ihobs"
 OUR_DISTRIBUTION = "ihobs"
+MAX_ERROR_CHARS = 500
+"""An error is one line in a table and in the log; pluggy's have several."""
 LOADING = "load"
 """Stands for a hook's name in a problem that arose while loading."""
 
@@ -138,7 +140,7 @@ class Plugins:
                 raise ValueError(f"the name {name!r} is taken by {plugin.distribution} {plugin.version}")
 
     def _report(self, plugin: str, hook: str, error: BaseException) -> None:
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR_CHARS]
         with self._lock:
             known = self._problems.get((plugin, hook))
             self._problems[plugin, hook] = (
