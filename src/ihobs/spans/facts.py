@@ -80,6 +80,16 @@ class _Above(NamedTuple):
     model_call: Span | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A trace while it is walked: spans by id, what stands above each, what a parent's children see, the order."""
+
+    by_id: dict[int, Span]
+    above: dict[int, _Above]
+    inside: dict[int, _Above]
+    order: list[Span] = field(default_factory=list)
+
+
 _NOTHING = _Above(complete=True, genai=False, workflow=None, node="", model_call=None)
 _UNKNOWN = _NOTHING._replace(complete=False)
 
@@ -106,9 +116,14 @@ def facts(spans: Sequence[Span]) -> Facts:
 
 def _look_up(by_id: dict[int, Span]) -> tuple[dict[int, _Above], list[Span]]:
     """Return what stands above each span, and the spans with parents before children."""
-    above: dict[int, _Above] = {}
-    order: list[Span] = []
-    for start in by_id.values():
+    tree = _Tree(by_id, {}, {})
+    above, order = tree.above, tree.order
+    for start in reversed(by_id.values()):  # parents end last, so most come first this way
+        if start.parent_id not in by_id or start.parent_id in above:
+            if start.span_id not in above:
+                above[start.span_id] = _seen_from(start, tree)
+                order.append(start)
+            continue
         path: list[Span] = []
         on_path: set[int] = set()
         span: Span | None = start
@@ -120,27 +135,30 @@ def _look_up(by_id: dict[int, Span]) -> tuple[dict[int, _Above], list[Span]]:
             above[path[-1].span_id] = _NOTHING
             order.append(path.pop())
         for child in reversed(path):
-            above[child.span_id] = _seen_from(child, by_id, above)
+            above[child.span_id] = _seen_from(child, tree)
             order.append(child)
     return above, order
 
 
-def _seen_from(child: Span, by_id: dict[int, Span], above: dict[int, _Above]) -> _Above:
-    """Return what stands above `child`; what stands above its parent is known."""
+def _seen_from(child: Span, tree: _Tree) -> _Above:
+    """Return what stands above `child`; what stands above its parent is known. Siblings share the answer."""
     if child.parent_id is None:
         return _NOTHING
-    parent = by_id.get(child.parent_id)
+    parent = tree.by_id.get(child.parent_id)
     if parent is None:
         return _NOTHING if child.flags & (REMOTE_PARENT | ORPHAN) else _UNKNOWN
-    higher = above[parent.span_id]
-    shape = parent.shape
-    return _Above(
-        complete=higher.complete,
-        genai=higher.genai or bool(parent.flags & GENAI),
-        workflow=_workflow_at(parent, higher),
-        node=shape.node if shape.kind == "node" else higher.node,
-        model_call=parent if shape.kind in _MODEL_KINDS else higher.model_call,
-    )
+    seen = tree.inside.get(parent.span_id)
+    if seen is None:
+        higher = tree.above[parent.span_id]
+        shape = parent.shape
+        seen = tree.inside[parent.span_id] = _Above(
+            complete=higher.complete,
+            genai=higher.genai or bool(parent.flags & GENAI),
+            workflow=_workflow_at(parent, higher),
+            node=shape.node if shape.kind == "node" else higher.node,
+            model_call=parent if shape.kind in _MODEL_KINDS else higher.model_call,
+        )
+    return seen
 
 
 def _workflow_at(span: Span, above: _Above) -> Span | None:
