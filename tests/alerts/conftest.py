@@ -1,32 +1,22 @@
-"""A home, its state database, and a clock that moves only when told."""
+"""A home with its two databases, and a clock that moves only when told."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import pytest
 
 from ihobs.clock import SECOND_NS
 from ihobs.store.home import Home
 from ihobs.store.state.migrations import open_state
+from ihobs.store.telemetry import TelemetryStore
+from ihobs.testing import FakeClock
 
-NOON_NS = 1_800_014_400 * SECOND_NS
-
-
-@dataclass
-class FakeClock:
-    now_ns: int = NOON_NS
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def advance(self, seconds: float) -> None:
-        self.now_ns += round(seconds * SECOND_NS)
+NOON_NS = 1_800_014_400 * SECOND_NS + 7 * SECOND_NS
+"""2027-01-15 12:00:07 UTC: inside a bucket, as it is in life."""
 
 
 @pytest.fixture
 def clock():
-    return FakeClock()
+    return FakeClock(NOON_NS)
 
 
 @pytest.fixture
@@ -39,3 +29,9 @@ def state(home):
     database = open_state(home)
     yield database
     database.close()
+
+
+@pytest.fixture
+def store(home, clock):
+    with TelemetryStore(home, clock=clock) as opened:
+        yield opened

@@ -96,9 +96,15 @@ def _windowed(read: Read) -> Sampler:
     """Return a sampler that reads each group of the rule's window."""
 
     def samples(measurements: Measurements, rule: Rule) -> list[Sample]:
-        return [Sample(group.by, *read(group, rule)) for group in measurements.of_rule(rule).groups]
+        found = [Sample(group.by, *read(group, rule)) for group in measurements.of_rule(rule).groups]
+        return [sample for sample in found if _speaks(sample)] if rule.by else found
 
     return samples
+
+
+def _speaks(sample: Sample) -> bool:
+    """Return whether an instance says anything: a window also holds spans that the metric is not about."""
+    return sample.value is not None and (sample.value > 0 or any(sample.by.values()))
 
 
 def _active(measurements: Measurements, rule: Rule) -> list[Sample]:  # noqa: ARG001 - one signature for all

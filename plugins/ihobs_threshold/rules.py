@@ -1,0 +1,48 @@
+"""Turn the configuration into rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ihobs import Rule, hookimpl
+
+if TYPE_CHECKING:
+    from ihobs.config import Settings
+
+STANDARD: Mapping[str, tuple[float, str]] = {
+    "error_rate": (300.0, "Runs fail for good."),
+    "response_time": (300.0, "Runs take long on average."),
+    "api_quota": (60.0, "A provider's limit is nearly used up."),
+    "cost_per_hour": (3600.0, "The last hour was expensive."),
+    "total_tokens_per_hour": (3600.0, "The last hour used many tokens."),
+}
+"""The standard rules: window in seconds, and what a firing one means."""
+
+
+@hookimpl
+def ihobs_rules(settings: Settings) -> list[Rule]:
+    """Return the standard rules that have a threshold, then the configured ones."""
+    return [*_standard(settings.thresholds), *map(_configured, settings.rules)]
+
+
+def _standard(thresholds: Mapping[str, Mapping[str, float]]) -> list[Rule]:
+    return [
+        Rule(
+            id=metric,
+            metric=metric,
+            warning=levels.get("warning"),
+            critical=levels.get("critical"),
+            window_s=STANDARD[metric][0],
+            summary=STANDARD[metric][1],
+        )
+        for metric, levels in thresholds.items()
+        if levels and metric in STANDARD
+    ]
+
+
+def _configured(fields: Mapping[str, Any]) -> Rule:
+    """Return a rule of `rules:`; its window is an hour when its metric's name says so."""
+    metric = fields.get("metric", "")
+    by_name = {"metric": metric, "window_s": STANDARD.get(metric, (300.0, ""))[0]}
+    return Rule(**{**by_name, **fields})
