@@ -9,7 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ihobs.alerts.metrics import shown
+from ihobs.alerts.metrics import shown as value_shown
+from ihobs.cli import units
+from ihobs.cli.figures import figures
 from ihobs.cli.output import console
 from ihobs.clock import SECOND_NS, isoformat
 from ihobs.demo.faults import CONDITIONS
@@ -62,11 +64,13 @@ def _lines(frames: Iterator[Frame], fault: str, terminal: Console) -> Frame:
     for frame in frames:
         last, entries = frame, story(frame.course, fault)
         for entry in entries[told:]:
-            terminal.print(_line(entry, frame.course.started_ns))
+            terminal.print(_line(entry, frame.course.started_ns), soft_wrap=True)
         told = len(entries)
         if frame.recent and frame.now_ns - numbers_ns >= NUMBERS_EVERY_S * SECOND_NS:
             numbers_ns = frame.now_ns
-            terminal.print(_line(Entry(frame.now_ns, "", _numbers(frame.recent)), frame.course.started_ns))
+            terminal.print(
+                _line(Entry(frame.now_ns, "", _numbers(frame.recent)), frame.course.started_ns), soft_wrap=True
+            )
     return last
 
 
@@ -128,40 +132,37 @@ def _table(frame: Frame) -> Table:
 def _cells(group: MetricGroup | None) -> list[str]:
     """Return the numbers of a group, in the order of COLUMNS; dashes before there are any."""
     if group is None:
-        return ["-"] * len(COLUMNS)
-    sums, durations = group.counters, group.run_durations
-    rate = sums.failed_runs / sums.runs if sums.runs else None
+        return [units.UNKNOWN] * len(COLUMNS)
+    shown = figures(group, runs_known=True)
+    tokens = None if shown.input_tokens is None else shown.input_tokens + (shown.output_tokens or 0)
     return [
-        f"{sums.runs:,}",
-        f"{sums.failed_runs:,}",
-        "-" if rate is None else f"{rate * 100:.1f} %",
-        _seconds(durations.quantile_s(0.5)),
-        _seconds(durations.quantile_s(0.95)),
-        f"{sums.calls:,}",
-        f"{sums.recovered_errors:,}",
-        f"{sums.input_tokens + sums.output_tokens:,}",
-        f"{sums.cached_input_tokens:,}",
-        f"${sums.cost_nano_usd / 1e9:,.4f}" + (" +?" if sums.unpriced_calls else ""),
+        units.count(shown.runs),
+        units.count(shown.failed_runs),
+        units.ratio(shown.error_rate),
+        units.duration(shown.run_duration_s.p50),
+        units.duration(shown.run_duration_s.p95),
+        units.count(shown.calls),
+        units.count(shown.recovered_errors),
+        units.count(tokens),
+        units.count(shown.cached_input_tokens),
+        units.usd(shown.cost_usd) + ("+" if shown.cost_usd and shown.unpriced_calls else ""),
     ]
 
 
-def _seconds(value_s: float | None) -> str:
-    return "-" if value_s is None else f"{value_s:.2f} s"
-
-
 def _numbers(group: MetricGroup) -> str:
-    """Return the trailing numbers as one line."""
-    return " · ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, _cells(group), strict=True))
+    """Return the most important of the trailing numbers as one line."""
+    cells = dict(zip(COLUMNS, _cells(group), strict=True))
+    return " · ".join(f"{name} {cells[name]}" for name in ("runs", "failed", "error rate", "p95", "tokens", "cost"))
 
 
 def _alerts(frame: Frame) -> Text:
     """Return the state of each alert that has fired."""
-    units = {event.subject: cast("Unit", event.fields.get("unit", "count")) for event in frame.course.events}
+    unit_of = {event.subject: cast("Unit", event.fields.get("unit", "count")) for event in frame.course.events}
     lines = Text()
     for row in frame.alerts:
         word = "resolved" if row.state == "resolved" else row.level
         lines.append(f"{'●' if row.state == 'firing' else '○'} {row.key:<12}", style=_STYLE[row.level])
-        lines.append(f"{word:<10}{shown(row.value, units.get(row.key, 'count'))}\n", style=_STYLE[row.level])
+        lines.append(f"{word:<10}{value_shown(row.value, unit_of.get(row.key, 'count'))}\n", style=_STYLE[row.level])
     return lines if frame.alerts else Text("no alert\n", style="green")
 
 
@@ -205,7 +206,7 @@ def facts(last: Frame, fault: str, place: Path) -> dict[str, Any]:
             "fired_after_s": course.fired_after_s,
             "cleared_after_s": course.cleared_after_s,
         },
-        "total": dict(zip(COLUMNS, _cells(last.total), strict=True)),
+        "total": figures(last.total, runs_known=True) if last.total else None,
         "story": [
             {"at": isoformat(entry.at_ns), "kind": entry.kind, "text": entry.text} for entry in story(course, fault)
         ],

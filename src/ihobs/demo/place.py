@@ -26,7 +26,7 @@ quotas: {openai: {requests_per_min: 2400}}
 thresholds: {error_rate: {}, response_time: {}, api_quota: {}, cost_per_hour: {}, total_tokens_per_hour: {}}
 rules:
   - {id: error-rate, metric: error_rate, window: 10s, warning: 0.05, critical: 0.15}
-  - {id: slow-runs, metric: response_time, stat: p95, window: 10s, warning: 1.2, critical: 2.4}
+  - {id: slow-runs, metric: response_time, stat: p95, window: 10s, warning: 1.5, critical: 2.5}
   - {id: cost, metric: cost_per_hour, window: 10s, warning: 100, critical: 400}
   - {id: api-quota, metric: api_quota, window: 10s, warning: 0.80, critical: 0.95}
 channels:
