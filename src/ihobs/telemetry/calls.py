@@ -19,8 +19,26 @@ Open = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], "Recordin
 """Makes the recording of one call, from the function and its arguments. Never raises."""
 
 
+class _TracedMethod(wrapt.BoundFunctionWrapper[..., Any]):
+    """A traced method, bound to its object or class. Pickles as a bound method does."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return getattr, (self._self_instance, self.__name__)
+
+
 class Traced(wrapt.FunctionWrapper[..., Any]):
-    """A function with a span around each call."""
+    """A function with a span around each call. Pickles by name and is copied as itself, as functions are."""
+
+    __bound_function_wrapper__ = _TracedMethod
+
+    def __reduce_ex__(self, protocol: Any) -> str:
+        return str(self.__wrapped__.__qualname__)
+
+    def __copy__(self) -> Traced:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Traced:
+        return self
 
 
 def traced(function: Callable[..., Any], open_: Open) -> Any:

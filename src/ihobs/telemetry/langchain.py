@@ -18,6 +18,7 @@ from ihobs.telemetry.places import LANGCHAIN_SCOPE, open_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -35,8 +36,10 @@ def instrument_langchain(*, mask_content: bool) -> None:
             metadata that names nodes stay.
     """
 
-    def imported(_: object) -> None:
+    def imported(module: ModuleType) -> None:
         with guard:
+            # The import statement binds the name a moment after this hook; OpenInference needs it now.
+            sys.modules["langchain_core"].callbacks = module  # type: ignore[attr-defined]  # a module's attribute
             if find_spec("openinference") is not None and find_spec(LANGCHAIN_SCOPE) is not None:
                 _instrument(mask_content=mask_content)
 
