@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -28,6 +28,9 @@ SELF_HOSTED = frozenset(
     | {"sglang", "vllm"}
 )
 """Providers that are programs on the user's own machines: a token has no price there."""
+
+_FREE = ":free"
+"""The end of the names of OpenRouter's models that cost nothing; genai-prices lists no rates for them."""
 
 _NOT_BY_TOKEN = ("requests_kcount", "input_text_messages_kcount", "output_reasoning_mtok")
 """Rates of genai-prices that `Price` cannot hold. A model that has one is unknown rather than too cheap."""
@@ -100,28 +103,38 @@ def lookup(provider: str, model: str) -> tuple[Price, ...] | None:
     """
     if provider.lower() in SELF_HOSTED or (not provider and model.partition("/")[0].lower() in SELF_HOSTED):
         return (Price(provider, model, 0, 0, 0, 0, 0, 0, "self-hosted"),)
-    found = _find(provider, model)
-    if found is None:
+    match = _find(provider, model)
+    if match is None:
         return None
+    found, source = match
+    if found.id.endswith(_FREE):
+        return (Price(provider, model, 0, 0, 0, 0, 0, 0, source),)
     prices: list[Price] = []
     for start in _dates(found):
         rates = _rates_on(found, start or date(1970, 1, 1))
         if rates is None:
             return None
-        prices += _tiers(rates, provider, model, start)
+        prices += _tiers(rates, Price(provider, model, _midnight_ns(start), 0, 0, 0, 0, 0, source))
     return tuple(prices)
 
 
-def _find(provider: str, model: str) -> ModelInfo | None:
-    """Find the model under the provider, under the one in front of its name, or under whichever has such a name."""
+def _find(provider: str, model: str) -> tuple[ModelInfo, str] | None:
+    """Find the model under the provider, under the one in front of its name, or under whichever has such a name.
+
+    Returns:
+        The model, and where its rates come from: "genai-prices VERSION: PROVIDER/MODEL", for a gateway's or a
+        cloud's model may be found under its maker's name only.
+    """
+    from genai_prices import __version__ as version
     from genai_prices.data_snapshot import get_snapshot
 
     snapshot = get_snapshot()
     for provider_id, model_ref in _candidates(provider, model):
         try:
-            return snapshot.find_provider_model(model_ref, None, provider_id, None)[1]
+            holder, found = snapshot.find_provider_model(model_ref, None, provider_id, None)
         except LookupError:
             continue
+        return found, f"genai-prices {version}: {holder.id}/{found.id}"
     return None
 
 
@@ -158,20 +171,28 @@ def _rates_on(found: ModelInfo, day: date) -> ModelPrice | None:
     return rates if by_token else None
 
 
-def _tiers(rates: ModelPrice, provider: str, model: str, start: date | None) -> Iterator[Price]:
-    """Yield a Price for each size of request at which any of the rates changes."""
-    from genai_prices import __version__ as version
+def _midnight_ns(day: date | None) -> int:
+    """Return when a day begins in UTC; 0 for the first price, which has no date."""
+    return 0 if day is None else int(datetime.combine(day, time(), UTC).timestamp()) * SECOND_NS
+
+
+def _tiers(rates: ModelPrice, price: Price) -> Iterator[Price]:
+    """Yield `price` with its rates, once for each size of request at which any of them changes."""
     from genai_prices.types import TieredPrices
 
     keys = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
     columns: list[Decimal | TieredPrices | None] = [getattr(rates, key) for key in keys]
     sizes = {tier.start for each in columns if isinstance(each, TieredPrices) for tier in each.tiers}
-    from_ns = 0 if start is None else int(datetime.combine(start, time(), UTC).timestamp()) * SECOND_NS
     for above in sorted({0, *sizes}):
         plain, cached, written, output = (None if each is None else _at(each, above) for each in columns)
-        if plain is not None:
-            pico = (plain, plain if cached is None else cached, plain if written is None else written, output or 0)
-            yield Price(provider, model, from_ns, above, *pico, f"genai-prices {version}")
+        yield replace(
+            price,
+            above_input_tokens=above,
+            input_pico_usd=plain or 0,
+            cached_input_pico_usd=(plain or 0) if cached is None else cached,
+            cache_write_pico_usd=(plain or 0) if written is None else written,
+            output_pico_usd=output or 0,
+        )
 
 
 def _at(rate: Decimal | TieredPrices, above_input_tokens: int) -> int:
