@@ -124,13 +124,13 @@ def import_file(store: TelemetryStore, report: FileReport, progress: Progress) -
 
 
 def _commit(store: TelemetryStore, group: Sequence[Chunk], report: FileReport, progress: Progress) -> None:
-    requests = [chunk.request for chunk in group if chunk.request.resource_spans]
-    if not requests:
+    filled = [chunk for chunk in group if chunk.request.resource_spans]
+    if not filled:
         return
-    result = store.ingest_many(requests, live=False)
+    result = store.ingest_many([chunk.request for chunk in filled], live=False)
     report.accepted += result.accepted
     report.duplicates += result.duplicates
-    first, last = group[0].where, group[-1].where
+    first, last = filled[0].where, filled[-1].where
     for each in result.rejections:
         report.reject(each.reason, each.count, first if first == last else f"{first} to {last}")
     progress(group[-1].bytes_read, report.accepted)
