@@ -32,10 +32,7 @@ class LocalChat(BaseChatModel):
         words = str(messages[-1].content).split()
         usage = {"input_tokens": len(words), "output_tokens": 3, "total_tokens": len(words) + 3}
         answer = AIMessage(" ".join(words[:3]), usage_metadata=usage)
-        return ChatResult(
-            generations=[ChatGeneration(message=answer)],
-            llm_output={"model_name": self.model_name, "token_usage": {"prompt_tokens": len(words)}},
-        )
+        return ChatResult(generations=[ChatGeneration(message=answer)])
 
 
 class State(TypedDict, total=False):

@@ -43,6 +43,9 @@ class Memory:
     def close(self):
         self.closed = True
 
+    def after_fork_in_child(self):
+        self.batches.clear()
+
 
 class Clock:
     def __init__(self) -> None:

@@ -5,7 +5,6 @@ Runs on the processor's worker thread, so it may wait for a lock; the program th
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,6 @@ class StoreExporter(SpanExporter):
     def __init__(self, open_store: Callable[[], TelemetryStore], *, service: Callable[[], str]) -> None:
         self._open_store, self._service = open_store, service
         self._store: TelemetryStore | None = None
-        self._pid = os.getpid()
         self._kept: deque[tuple[ExportTraceServiceRequest, int]] = deque()
         self._dropped: dict[str, int] = {}
         self._unavailable = ""
@@ -71,6 +69,13 @@ class StoreExporter(SpanExporter):
     def count_dropped(self, spans: int) -> None:
         """Count spans that did not fit into the processor's queue."""
         self._dropped[DROPPED_QUEUE_FULL] = self._dropped.get(DROPPED_QUEUE_FULL, 0) + spans
+
+    def after_fork_in_child(self) -> None:
+        """Leave what is kept and the connections to the parent."""
+        _inherited.append(self._store)
+        self._store = None
+        self._kept.clear()
+        self._dropped.clear()
 
     def close(self) -> None:
         """Try once more to store what is kept, say what was lost, and close."""
@@ -134,11 +139,6 @@ class StoreExporter(SpanExporter):
         return True
 
     def _opened(self) -> TelemetryStore:
-        if self._pid != os.getpid():
-            _inherited.append(self._store)
-            self._kept.clear()
-            self._dropped.clear()
-            self._store, self._pid = None, os.getpid()
         if self._store is None:
             self._store = self._open_store()
         return self._store

@@ -59,6 +59,9 @@ class Sink(Protocol):
     def close(self) -> None:
         """Give up what is kept, and close."""
 
+    def after_fork_in_child(self) -> None:
+        """Leave everything to the parent, and begin anew."""
+
 
 class IhobsSpanProcessor(SpanProcessor):
     """Queues ended spans for a sink.
@@ -186,6 +189,7 @@ class IhobsSpanProcessor(SpanProcessor):
 
     def after_fork_in_child(self) -> None:
         """Begin anew in a forked child: what was queued or open is the parent's to record."""
+        self._sink.after_fork_in_child()
         self._queue.clear()
         self._wake = SimpleQueue()
         self._wake_pending = False
