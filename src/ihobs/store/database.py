@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ihobs.errors import StoreRefusedError, StoreUnavailableError
 from ihobs.store.home import Home, refuse_network_file_system
@@ -33,6 +34,14 @@ _PRAGMAS = (
 Migrate = Callable[[sqlite3.Connection], None]
 
 
+class _Opened(NamedTuple):
+    """A connection, the (path, inode) of the file it was opened on, and the schema version found there."""
+
+    connection: sqlite3.Connection
+    identity: tuple[str, int]
+    version: int
+
+
 class Database:
     """A database of the live generation, opened lazily, safe for threads and forks.
 
@@ -50,10 +59,16 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.RLock()
         self._local = threading.local()
-        self._writer: sqlite3.Connection | None = None
-        self._identity: tuple[str, int] | None = None
+        self._writer: _Opened | None = None
         self.opened = 0
+        """How many times the writer was opened: what is remembered of the rows holds for one opening."""
         _databases.add(self)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep this process's other threads from writing for the body, which may hold a `write`."""
+        with self._lock:
+            yield
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -77,11 +92,18 @@ class Database:
         for _ in range(3):
             if self._writer is None:
                 self._writer = self._open()
-            self._writer.execute("BEGIN IMMEDIATE")
-            if self._identity == self._live_identity():
-                return self._writer
-            self._writer.execute("ROLLBACK")
-            self.close()
+                self.opened += 1
+            connection = self._writer.connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                live = self._writer.identity == self._live_identity() and self._writer.version == _version(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")  # the home is gone: it may come back, and must not be locked then
+                raise
+            if live:
+                return connection
+            connection.execute("ROLLBACK")
+            self._close_writer()
         raise StoreUnavailableError(self.home.path, "the home keeps changing", "try again")
 
     @contextlib.contextmanager
@@ -92,19 +114,19 @@ class Database:
             StoreUnavailableError: as `write`.
         """
         with self._translated():
-            reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
-            identity = self._live_identity()
-            if reader is None or self._local.identity != identity or self._local.pid != os.getpid():
-                reader = self._open()
-                self._local.reader, self._local.identity, self._local.pid = reader, self._identity, os.getpid()
-            nested = reader.in_transaction
-            if not nested:
-                reader.execute("BEGIN")
+            opened: _Opened | None = getattr(self._local, "reader", None)
+            if opened is not None and opened.connection.in_transaction:
+                yield opened.connection  # inside another `read` of this thread: the same snapshot
+                return
+            if opened is None or opened.identity != self._live_identity():
+                self._close_reader()
+                opened = self._local.reader = self._open()
+            reader = opened.connection
+            reader.execute("BEGIN")
             try:
                 yield reader
             finally:
-                if not nested:
-                    reader.execute("ROLLBACK")
+                reader.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def idle(self) -> Iterator[sqlite3.Connection]:
@@ -116,7 +138,8 @@ class Database:
         with self._lock, self._translated():
             if self._writer is None:
                 self._writer = self._open()
-            yield self._writer
+                self.opened += 1
+            yield self._writer.connection
 
     def data_version(self) -> int:
         """Return a number that changes when another connection commits (PRAGMA data_version of this thread)."""
@@ -127,13 +150,19 @@ class Database:
     def close(self) -> None:
         """Close the writer and this thread's reader; the next use opens again."""
         with self._lock:
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-            reader = getattr(self._local, "reader", None)
-            if reader is not None:
-                reader.close()
-                self._local.reader = None
+            self._close_writer()
+        self._close_reader()
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.connection.close()
+            self._writer = None
+
+    def _close_reader(self) -> None:
+        reader: _Opened | None = getattr(self._local, "reader", None)
+        if reader is not None:
+            reader.connection.close()
+            self._local.reader = None
 
     def _live_identity(self) -> tuple[str, int] | None:
         """Return (path, inode) of the live file; None when it is not there."""
@@ -143,25 +172,23 @@ class Database:
         except FileNotFoundError:
             return None
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> _Opened:
         path = self.home.database(self.name)
         refuse_network_file_system(path.parent)
         if not path.parent.is_dir():
             raise StoreUnavailableError(path.parent, "the live generation is missing", "restore a backup")
         connection = self._connect(path)
         try:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            found = _version(connection)
             if found < self._version:
                 with self.home.locked(f"migrate-{self.name}"):
                     self._upgrade(connection)
             elif found > self._version:
                 self._check_newer(connection, path)
+            return _Opened(connection, (str(path), path.stat().st_ino), _version(connection))
         except BaseException:
             connection.close()
             raise
-        self._identity = str(path), path.stat().st_ino
-        self.opened += 1
-        return connection
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         if not path.exists():
@@ -169,7 +196,7 @@ class Database:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm take these permissions over
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=self._busy_timeout_s)
         try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            if _version(connection) == 0:
                 with self.home.locked(f"migrate-{self.name}"):
                     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only before the first table
                     connection.execute("PRAGMA journal_mode=WAL")
@@ -181,7 +208,7 @@ class Database:
         return connection
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("PRAGMA user_version").fetchone()[0] < self._version:
+        if _version(connection) < self._version:
             self._migrate(connection)
             connection.execute(f"PRAGMA user_version={self._version}")
 
@@ -212,6 +239,7 @@ _REASONS = (
     ("readonly", "cannot be written", "check the permissions of the home"),
     ("read-only", "cannot be written", "check the permissions of the home"),
     ("not a database", "is not a database of ihobs", "move it away, or restore a backup"),
+    ("no such table", "is not a database of ihobs", "move it away, or restore a backup"),
     ("malformed", "is damaged", "move it away, or restore a backup"),
     ("unable to open", "cannot be opened", "check that the home exists and its permissions"),
     ("disk I/O", "the disk reports an error", "check the disk and the system log"),
@@ -224,6 +252,11 @@ def _translate(error: sqlite3.Error, path: Path) -> Exception:
         if fragment in text:
             return StoreUnavailableError(f"{path}.db", reason, hint)
     return error  # an error in our own SQL: not the user's to put right
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a database; 0 when it has no schema yet."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
