@@ -29,9 +29,6 @@ rules:
   - {id: slow-runs, metric: response_time, stat: p95, window: 10s, warning: 1.5, critical: 2.5}
   - {id: cost, metric: cost_per_hour, window: 10s, warning: 100, critical: 400}
   - {id: api-quota, metric: api_quota, window: 10s, warning: 0.80, critical: 0.95}
-channels:
-  warning: ["file:alerts.log"]
-  critical: ["file:alerts.log"]
 """
 
 
