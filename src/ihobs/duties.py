@@ -1,0 +1,215 @@
+"""The duties process: evaluates the rules, tells receivers and plug-ins, and keeps the store in order.
+
+One process of a home has the duties: whoever holds the lock `locks/duties`, which the kernel frees when it dies.
+Three threads share the work, so that a slow receiver delays no evaluation, and neither delays upkeep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ihobs.alerts import windows
+from ihobs.alerts.evaluator import Evaluator
+from ihobs.alerts.measurements import BUCKET_NS
+from ihobs.alerts.outbox import Outbox, channels_of
+from ihobs.alerts.rules import collect
+from ihobs.clock import MINUTE_NS, SECOND_NS, Clock, now_ns
+from ihobs.errors import IhobsError
+from ihobs.guard import guard
+from ihobs.store import prices
+from ihobs.store.state import progress
+from ihobs.store.state.migrations import open_state
+from ihobs.store.telemetry import TelemetryStore
+from ihobs.store.wake import Listener
+
+if TYPE_CHECKING:
+    from ihobs.config import Settings
+    from ihobs.plugins import Plugins
+    from ihobs.store.home import Home
+
+LOCK = "duties"
+
+PAUSE_S = 0.05
+"""Least time between two passes over the rules: 20 a second, however many commits come in."""
+
+POLL_S = 1.0
+POLL_ALONE_S = 0.25
+"""How often the database is asked whether it has changed: in case a datagram was lost; or where none can come."""
+
+SETTLE_S = 1.0
+MAINTAIN_NS = 30 * SECOND_NS
+RETRY_S = 1.0
+"""How long a thread waits after an error before it goes on."""
+
+JOIN_S = 10.0
+"""How long `stop` waits for a thread that is in the middle of something."""
+
+WINDOWS = "windows"
+"""Under this name the state database says which buckets plug-ins have heard of."""
+
+log = logging.getLogger("ihobs.duties")
+
+
+class Duties:
+    """The duties of one home, done by threads of this process between `start` and `stop`.
+
+    Args:
+        home: the home.
+        settings: the configuration in force.
+        plugins: who brings rules, delivers and listens.
+        clock: tells the time.
+        receivers: who hears of each level; None: the configured channels.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        plugins: Plugins,
+        *,
+        clock: Clock = now_ns,
+        receivers: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._home, self._plugins, self._clock = home, plugins, clock
+        self._store = TelemetryStore(home, clock=clock)
+        self._state = open_state(home)
+        self._rules = collect(plugins, settings)
+        self._channels = channels_of(settings, home) if receivers is None else receivers
+        self._evaluator = Evaluator(self._store.database, self._state, settings, clock)
+        self._outbox = Outbox(home, self._state, plugins, settings.receivers, clock)
+        self._stopping, self._mail = threading.Event(), threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._complaints: dict[str, str] = {}
+        self._offered_ns: int | None = None
+        self._maintained_ns: int | None = None
+
+    @staticmethod
+    def owner(home: Home) -> int | None:
+        """Return the id of the process that has the duties of `home`; None when nobody has."""
+        return home.lock_owner(LOCK)
+
+    def start(self) -> bool:
+        """Take the duties over; return False when another process has them.
+
+        Raises:
+            StoreUnavailableError: the home cannot be used.
+        """
+        with contextlib.ExitStack() as held:
+            if not held.enter_context(self._home.locked(LOCK, wait=False)):
+                return False
+            self._listener = held.enter_context(Listener(self._home))
+            self._held = held.pop_all()
+        self._stopping.clear()
+        turns = {"evaluate": self._watch, "deliver": self._deliver, "upkeep": self._keep_up}
+        self._threads = [
+            threading.Thread(target=self._repeat, args=item, name=f"ihobs-{item[0]}", daemon=True)
+            for item in turns.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+        return True
+
+    def stop(self) -> None:
+        """Finish what is being done, evaluate and deliver once more, and give the duties back."""
+        if not self._threads:
+            return
+        self._stopping.set()
+        self._listener.interrupt()
+        self._mail.set()
+        for thread in self._threads:
+            thread.join(JOIN_S)
+        if any(thread.is_alive() for thread in self._threads):
+            log.warning("a receiver or a plug-in does not answer; what is not delivered is delivered at the next start")
+        else:
+            self._attempt("evaluate", self._evaluate)
+            self._attempt("deliver", self._outbox.deliver)
+        self._threads = []
+        self._close_connections()
+        self._held.close()
+
+    def _repeat(self, name: str, turn: Callable[[], object]) -> None:
+        while not self._stopping.is_set():
+            if not self._attempt(name, turn):
+                self._stopping.wait(RETRY_S)
+        self._close_connections()
+
+    def _attempt(self, name: str, work: Callable[[], object]) -> bool:
+        """Do `work` and return whether it went well; an error is logged, once until it changes, and ends nothing."""
+        with guard:
+            try:
+                work()
+            except IhobsError as error:
+                is_new = self._complaints.get(name) != str(error)
+                log.log(logging.WARNING if is_new else logging.DEBUG, "%s: %s", name, error)
+                self._complaints[name] = str(error)
+                return False
+            self._complaints.pop(name, None)
+            return True
+        return False
+
+    def _watch(self) -> None:
+        """Evaluate, then wait until something was committed or a deadline has come."""
+        seen = self._store.database.data_version()  # what is committed from here on is looked at in the next pass
+        deadline_ns = self._evaluate()
+        self._stopping.wait(PAUSE_S)
+        poll_s = POLL_S if self._listener.is_named else POLL_ALONE_S
+        while not self._stopping.is_set():
+            left_ns = deadline_ns - self._clock()
+            if not 0 < left_ns <= BUCKET_NS:  # more than that only when the clock went back
+                return
+            if self._listener.wait(min(poll_s, left_ns / SECOND_NS)) or self._store.database.data_version() != seen:
+                return
+
+    def _evaluate(self) -> int:
+        """Evaluate the rules, and tell plug-ins what changed; return when to look again at the latest."""
+        found = self._evaluator.run(self._rules, self._channels)
+        if found.events:
+            self._mail.set()
+        for event in found.events:
+            self._plugins.call_each("ihobs_event", event=event)
+        self._offer_windows()
+        return min(found.deadline_ns, windows.next_close_ns(self._clock()))
+
+    def _offer_windows(self) -> None:
+        """Offer plug-ins the buckets that have closed since the last time, here or in the owner before."""
+        now, before = self._clock(), self._offered_ns
+        until = windows.last_closed_ns(now)
+        if before is None:
+            before = progress.reached_ns(self._state, WINDOWS)
+        if before is None or before > until + windows.CATCH_UP_NS:  # never, or by a clock that was wrong
+            before = until
+        closed = list(windows.closed(self._store.database, before, until, now))
+        self._offered_ns = max(before, until)
+        if closed:
+            progress.record_reached(self._state, WINDOWS, self._offered_ns)
+        for window in closed:
+            self._plugins.call_each("ihobs_window_closed", window=window)
+
+    def _deliver(self) -> None:
+        """Deliver what is due, then wait for more or for the next try."""
+        self._mail.clear()
+        next_ns = self._outbox.deliver()
+        self._mail.wait(None if next_ns is None else min(max(0, next_ns - self._clock()), MINUTE_NS) / SECOND_NS)
+
+    def _keep_up(self) -> None:
+        """Count orphans, fill in prices, fold and retain; each by itself."""
+        self._attempt("settle", lambda: self._wake_if(self._store.settle()))
+        self._attempt("prices", lambda: self._wake_if(prices.fill(self._store)))
+        now = self._clock()
+        if self._maintained_ns is None or not 0 <= now - self._maintained_ns < MAINTAIN_NS:
+            self._maintained_ns = now
+            self._attempt("maintain", self._store.maintain)
+        self._stopping.wait(SETTLE_S)
+
+    def _wake_if(self, changed: int) -> None:
+        if changed:
+            self._listener.interrupt()
+
+    def _close_connections(self) -> None:
+        """Close the connections of this thread."""
+        self._store.close()
+        self._state.close()
