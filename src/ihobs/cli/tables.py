@@ -33,7 +33,8 @@ class Column(Generic[Row]):
         title: its head.
         cell: the text of a row's cell; inert already.
         rank: the column with the highest rank is left out first, of equal ones the rightmost.
-        is_name: left-aligned, and cut with an ellipsis when it is too long; otherwise a number.
+        is_name: cut with an ellipsis when there is no room for it, and left-aligned.
+        is_left: left-aligned; numbers are not.
         style: rich style of a row's cell.
     """
 
@@ -41,6 +42,7 @@ class Column(Generic[Row]):
     cell: Callable[[Row], str]
     rank: int = ALWAYS
     is_name: bool = False
+    is_left: bool = False
     style: Callable[[Row], str] = lambda _row: ""
 
 
@@ -55,7 +57,7 @@ def table(console: Console, columns: Sequence[Column[Row]], rows: Sequence[Row])
     for column in shown:
         made.add_column(
             column.title,
-            justify="left" if column.is_name else "right",
+            justify="left" if column.is_name or column.is_left else "right",
             no_wrap=True,
             overflow="ellipsis",
             width=widths[id(column)],

@@ -1,0 +1,189 @@
+"""`ihobs status`: what is watched, what is running, and what needs attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ihobs.cli.moments import NO_DATA, shown
+from ihobs.cli.output import emit_json, json_option
+from ihobs.cli.units import count, plural, size
+from ihobs.clock import DAY_NS, isoformat
+from ihobs.errors import EXIT_FINDING
+
+if TYPE_CHECKING:
+    from ihobs.cli.context import AppContext
+    from ihobs.store.health import Health
+    from ihobs.store.home import Home
+
+LOSS_MATTERS_NS = DAY_NS
+"""A loss of spans is a finding for this long; after that it is only shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCount:
+    """How many alerts fire and how many are about to, and which rules cannot be evaluated."""
+
+    firing: int
+    pending: int
+    unhealthy_rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything that `ihobs status` knows.
+
+    Attributes:
+        home, config: the home in use, and the configuration file, if there is one.
+        content: what happens to the texts of prompts and answers.
+        generation: the live one.
+        sizes_bytes: size of each database; None: it does not exist yet.
+        duties_pid: the process that evaluates and delivers; None: none is alive.
+        telemetry: what the telemetry database says; None: it does not exist yet.
+        active_workflows: running now, as the processes that run them say.
+        alerts: None: no rule has been evaluated yet.
+    """
+
+    home: Path
+    config: Path | None
+    content: str
+    generation: str
+    sizes_bytes: dict[str, int | None]
+    duties_pid: int | None
+    telemetry: Health | None
+    active_workflows: int
+    alerts: AlertCount | None
+
+
+@click.command()
+@json_option
+@click.pass_context
+def status(ctx: click.Context, *, as_json: bool) -> None:
+    """Show what is watched, what is running and what needs attention.
+
+    Ends with 1 when something needs attention: an alert fires, a rule cannot be evaluated, spans were lost within
+    the last day, or a program is being watched while no duties process is alive to evaluate its alerts.
+    """
+    app: AppContext = ctx.obj
+    now_ns = app.clock()
+    found = read_status(app, now_ns)
+    wanting = list(findings(found, now_ns))
+    if as_json:
+        emit_json({**_figures(found), "findings": wanting})
+    else:
+        _show(found, wanting)
+    if wanting:
+        ctx.exit(EXIT_FINDING)
+
+
+def read_status(app: AppContext, now_ns: int) -> Status:
+    """Read the status of the home. Makes no database that is not there.
+
+    Raises:
+        NotFoundError: there is no home.
+        StoreUnavailableError: a database cannot be read.
+    """
+    from ihobs.store.health import health, size_bytes
+    from ihobs.store.query import active_workflows
+    from ihobs.store.schema import open_telemetry
+
+    home = app.home()
+    sizes = {name: size_bytes(home.database(name)) for name in ("telemetry", "state")}
+    telemetry = open_telemetry(home) if sizes["telemetry"] is not None else None
+    return Status(
+        home=home.path,
+        config=app.config.path,
+        content=app.config.settings.instrument.content,
+        generation=home.generation(),
+        sizes_bytes=sizes,
+        duties_pid=home.lock_owner("duties"),
+        telemetry=health(telemetry, now_ns=now_ns) if telemetry else None,
+        active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
+        alerts=_alerts(home) if sizes["state"] is not None else None,
+    )
+
+
+def findings(found: Status, now_ns: int) -> Iterator[str]:
+    """Yield what needs attention, worst first."""
+    if found.alerts and found.alerts.firing:
+        yield f"{plural(found.alerts.firing, 'alert')} firing; see 'ihobs alerts list'"
+    if found.alerts and found.alerts.unhealthy_rules:
+        yield f"rules that cannot be evaluated: {', '.join(found.alerts.unhealthy_rules)}; see 'ihobs alerts list'"
+    telemetry = found.telemetry
+    if telemetry is None:
+        return
+    for loss in telemetry.losses:
+        if now_ns - loss.last_ns < LOSS_MATTERS_NS:
+            yield f"{plural(loss.spans, 'span')} lost ({loss.reason}), the last at {shown(loss.last_ns)} UTC"
+    if found.duties_pid is None and (telemetry.live_ns is not None or found.active_workflows):
+        yield "a program is being watched, but no duties process is alive: nothing evaluates its alerts"
+
+
+def _alerts(home: Home) -> AlertCount:
+    from ihobs.store.state.alerts import load, unhealthy_rules
+    from ihobs.store.state.migrations import open_state
+
+    database = open_state(home)
+    states = [alert.state for alert in load(database).values()]
+    unhealthy = tuple(rule.rule for rule in unhealthy_rules(database))
+    return AlertCount(states.count("firing"), states.count("pending"), unhealthy)
+
+
+def _figures(found: Status) -> dict[str, object]:
+    """Return the status with the names that `--json` promises."""
+    telemetry = found.telemetry
+    return {
+        "home": found.home,
+        "generation": found.generation,
+        "config": found.config,
+        "content": found.content,
+        "databases": {name: {"bytes": size_bytes} for name, size_bytes in found.sizes_bytes.items()},
+        "duties": {"alive": found.duties_pid is not None, "pid": found.duties_pid},
+        "spans": telemetry.spans if telemetry else 0,
+        "traces": telemetry.traces if telemetry else 0,
+        "oldest": _moment(telemetry.oldest_ns) if telemetry else None,
+        "newest": _moment(telemetry.newest_ns) if telemetry else None,
+        "active_workflows": found.active_workflows,
+        "alerts": found.alerts,
+        "dropped": [
+            {"reason": loss.reason, "spans": loss.spans, "last": isoformat(loss.last_ns)}
+            for loss in (telemetry.losses if telemetry else ())
+        ],
+    }
+
+
+def _moment(moment_ns: int | None) -> str | None:
+    return None if moment_ns is None else isoformat(moment_ns)
+
+
+def _show(found: Status, wanting: list[str]) -> None:
+    """Print the status, a fact a line, then what needs attention."""
+    for label, text in _lines(found):
+        click.echo(f"{click.style(f'{label:<10}', bold=True)} {text}")
+    for finding in wanting:
+        click.secho(f"attention  {finding}", fg="red")
+
+
+def _lines(found: Status) -> Iterator[tuple[str, str]]:
+    telemetry = found.telemetry
+    sizes = ", ".join(f"{name} {size(bytes_)}" for name, bytes_ in found.sizes_bytes.items() if bytes_ is not None)
+    yield "home", f"{found.home}, generation {found.generation}: {sizes or 'no database yet'}"
+    yield "config", str(found.config) if found.config else "defaults; 'ihobs init' writes a file"
+    yield "content", f"prompts and answers are {'kept' if found.content == 'keep' else 'masked'}"
+    yield "duties", f"process {found.duties_pid}" if found.duties_pid else "no process: alerts are not evaluated"
+    if telemetry is None or telemetry.oldest_ns is None or telemetry.newest_ns is None:
+        yield "data", NO_DATA
+    else:
+        yield "data", f"{plural(telemetry.spans, 'span')}, {plural(telemetry.traces, 'trace')} kept"
+        yield "from, to", f"{shown(telemetry.oldest_ns)}, {shown(telemetry.newest_ns)} UTC"
+    yield "running", plural(found.active_workflows, "workflow")
+    if found.alerts:
+        yield "alerts", f"{count(found.alerts.firing)} firing, {count(found.alerts.pending)} pending"
+    else:
+        yield "alerts", "no rule was evaluated yet"
+    for loss in telemetry.losses if telemetry else ():
+        yield "lost", f"{plural(loss.spans, 'span')} ({loss.reason}), the last at {shown(loss.last_ns)} UTC"
