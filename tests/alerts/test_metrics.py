@@ -137,6 +137,14 @@ def test_the_minute_of_a_quota_is_sixty_seconds_wherever_it_begins(samples, inge
     assert samples("api_quota", {"openai": {"requests_per_min": 10}})[0].value == 0.0
 
 
+@pytest.mark.parametrize(("window_s", "used"), [(10, 1.2), (60, 0.7), (300, 0.7)])
+def test_a_short_window_shows_the_pace_of_a_quota_and_a_long_one_the_minute(samples, ingest, window_s, used):
+    """Two calls in the last ten seconds are twelve a minute; with five before them, the minute holds seven."""
+    ingest(*[Run(ended_ago_s=5) for _ in range(2)], *[Run(ended_ago_s=35) for _ in range(5)])
+    quotas = {"openai": {"requests_per_min": 10}}
+    assert samples("api_quota", quotas, window_s=window_s)[0].value == pytest.approx(used)
+
+
 def test_a_monthly_budget_counts_from_the_first_of_the_month(samples, ingest, store, clock):
     store.add_prices([price("m", 1.0)])
     ingest(Run(model="m", input_tokens=40, output_tokens=0))
