@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from tests.alerts.orchestrator import Run, request
@@ -269,6 +270,25 @@ def test_prices_are_filled_and_orphans_counted_without_being_asked(home, duties)
             return groups[0].counters
 
         until(lambda: numbers().cost_nano_usd == 150_000_000 and numbers().runs == 1)
+
+
+def test_payloads_are_kept_as_long_as_the_configuration_says(home, duties):
+    clock = FakeClock(now_ns())
+    kept_an_hour = replace(SETTINGS, retention=replace(SETTINGS.retention, payload_s=3600.0))
+    ingest(home, Run(), clock=clock)
+
+    def payloads():
+        with TelemetryStore(home).database.read() as connection:
+            return connection.execute("SELECT count(*) FROM payload").fetchone()[0]
+
+    assert payloads() == 1
+    clock.advance(3599)
+    first = duties(clock=clock, settings=kept_an_hour)
+    first.stop()
+    assert payloads() == 1
+    clock.advance(2)
+    duties(clock=clock, settings=kept_an_hour)
+    until(lambda: payloads() == 0)
 
 
 def test_each_closed_bucket_with_spans_is_heard_once(home, duties, listener):
