@@ -116,13 +116,13 @@ def test_an_empty_request_changes_nothing(store):
 
 
 def test_a_failing_transaction_leaves_nothing_behind_and_the_next_one_counts_right(store, build, monkeypatch):
-    from ihobs.store import telemetry
+    from ihobs.store import change
 
     def fail(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(telemetry, "apply_delta", fail)
+        patched.setattr(change, "apply_delta", fail)
         with pytest.raises(Exception, match="No space left"):
             store.ingest(build.request((1, {"attributes": LLM})))
     assert payloads(store) == []

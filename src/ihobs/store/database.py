@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ihobs.errors import StoreRefusedError, StoreUnavailableError
 from ihobs.store.home import Home, refuse_network_file_system
+from ihobs.store.turnstile import Turnstile
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another one. Transactions hold the lock for milliseconds; a fold for about 0.1 s."""
@@ -42,6 +43,19 @@ class _Opened(NamedTuple):
     version: int
 
 
+class _Writer(NamedTuple):
+    """The one connection of this process that writes, and its place in the line of all processes that do."""
+
+    connection: sqlite3.Connection
+    identity: tuple[str, int]
+    version: int
+    turnstile: Turnstile
+
+    def close(self) -> None:
+        self.connection.close()
+        self.turnstile.close()
+
+
 class Database:
     """A database of the live generation, opened lazily, safe for threads and forks.
 
@@ -59,7 +73,7 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.RLock()
         self._local = threading.local()
-        self._writer: _Opened | None = None
+        self._writer: _Writer | None = None
         self.opened = 0
         """How many times the writer was opened: what is remembered of the rows holds for one opening."""
         _databases.add(self)
@@ -90,19 +104,17 @@ class Database:
     def _begin(self) -> sqlite3.Connection:
         """Return the writer inside a transaction on the live file."""
         for _ in range(3):
-            if self._writer is None:
-                self._writer = self._open()
-                self.opened += 1
-            connection = self._writer.connection
-            connection.execute("BEGIN IMMEDIATE")
+            writer = self._writer = self._writer or self._open_writer()
+            if not writer.turnstile.wait(lambda: _has_begun(writer.connection), self._busy_timeout_s):  # noqa: B023 - called at once
+                raise StoreUnavailableError(f"{self.home.path / self.name}.db", *_LOCKED)
             try:
-                live = self._writer.identity == self._live_identity() and self._writer.version == _version(connection)
+                live = writer.identity == self._live_identity() and writer.version == _version(writer.connection)
             except BaseException:
-                connection.execute("ROLLBACK")  # the home is gone: it may come back, and must not be locked then
+                writer.connection.execute("ROLLBACK")  # the home is gone; it may come back, and not locked by us
                 raise
             if live:
-                return connection
-            connection.execute("ROLLBACK")
+                return writer.connection
+            writer.connection.execute("ROLLBACK")
             self._close_writer()
         raise StoreUnavailableError(self.home.path, "the home keeps changing", "try again")
 
@@ -128,6 +140,10 @@ class Database:
             finally:
                 reader.execute("ROLLBACK")
 
+    def exclusive(self) -> contextlib.AbstractContextManager[object]:
+        """Keep this process's other threads from writing for the length of the body; it may write itself."""
+        return self._lock
+
     @contextlib.contextmanager
     def idle(self) -> Iterator[sqlite3.Connection]:
         """Give the writer outside any transaction, for pragmas that make their own.
@@ -136,9 +152,7 @@ class Database:
             StoreUnavailableError: as `write`.
         """
         with self._lock, self._translated():
-            if self._writer is None:
-                self._writer = self._open()
-                self.opened += 1
+            self._writer = self._writer or self._open_writer()
             yield self._writer.connection
 
     def data_version(self) -> int:
@@ -155,7 +169,7 @@ class Database:
 
     def _close_writer(self) -> None:
         if self._writer is not None:
-            self._writer.connection.close()
+            self._writer.close()
             self._writer = None
 
     def _close_reader(self) -> None:
@@ -171,6 +185,12 @@ class Database:
             return str(path), path.stat().st_ino
         except FileNotFoundError:
             return None
+
+    def _open_writer(self) -> _Writer:
+        opened = self._open()
+        opened.connection.execute("PRAGMA busy_timeout=0")  # it waits at the turnstile instead
+        self.opened += 1
+        return _Writer(*opened, Turnstile(self.home.path / "locks" / f"write-{self.name}"))
 
     def _open(self) -> _Opened:
         path = self.home.database(self.name)
@@ -229,12 +249,15 @@ class Database:
             raise StoreUnavailableError(self.home.path, error.strerror or str(error)) from error
 
     def _after_fork_in_child(self) -> None:
+        if self._writer is not None:
+            self._writer.turnstile.close()
         _leaked.append((self._writer, self._local))
         self._lock, self._local, self._writer = threading.RLock(), threading.local(), None
 
 
+_LOCKED = ("is locked by another process", "wait for it, or find it with 'ihobs status'")
 _REASONS = (
-    ("locked", "is locked by another process", "wait for it, or find it with 'ihobs status'"),
+    ("locked", *_LOCKED),
     ("full", "the disk is full", "free some space; nothing acknowledged was lost"),
     ("readonly", "cannot be written", "check the permissions of the home"),
     ("read-only", "cannot be written", "check the permissions of the home"),
@@ -252,6 +275,17 @@ def _translate(error: sqlite3.Error, path: Path) -> Exception:
         if fragment in text:
             return StoreUnavailableError(f"{path}.db", reason, hint)
     return error  # an error in our own SQL: not the user's to put right
+
+
+def _has_begun(connection: sqlite3.Connection) -> bool:
+    """Try to begin a transaction that holds the write lock; return whether it began."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -15,12 +15,15 @@ from ihobs.clock import SECOND_NS
 from ihobs.errors import InvalidInputError
 from ihobs.model import CALL_KINDS, DIMENSIONS, Counters, Distribution, MetricGroup, MetricsResult, Of
 from ihobs.spans.facts import CALL_FAMILY, CALL_NS, RUN_FAMILY, RUN_NS, SUMS
+from ihobs.store.change import read_borders
 from ihobs.store.schema import RESOLUTIONS
-from ihobs.store.telemetry import WORKER_GONE_AFTER_NS, read_borders
 
 if TYPE_CHECKING:
     from ihobs.store.database import Database
     from ihobs.store.rollups import Borders
+
+WORKER_GONE_AFTER_NS = 15 * SECOND_NS
+"""A process whose heartbeat is older than this runs no workflow any more; it beats every 5 s."""
 
 RUN_DIMENSIONS = frozenset({"service", "workflow", "kind"})
 """What a run can be grouped by; grouped by anything else its columns mean nothing."""
