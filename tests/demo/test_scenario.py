@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ihobs.clock import SECOND_NS
-from ihobs.demo.scenario import FAULT_AT_MOST_S, SHOWN_S, Course
+from ihobs.demo.scenario import FAULT_AT_MOST_S, SHOWN_S, START_AT_MOST_S, Course
 from ihobs.model import Event
 
 
@@ -15,7 +15,7 @@ def event(name, at_s, *, rule="error-rate", level="critical"):
     return Event(name, s(at_s), rule, level, "ok", f"{rule} is {level}", {"rule": rule, "unit": "ratio"})
 
 
-START = Course("error-rate", started_ns=s(100), ends_ns=s(160), phase_ns=s(100))
+START = Course("error-rate", started_ns=s(100), limit_s=50, phase_ns=s(100))
 NORMAL = replace(START, phase="normal", phase_ns=s(105), normal_ns=s(105))
 FAULT = replace(NORMAL, phase="fault", phase_ns=s(111), fault_ns=s(111.2))
 RECOVERY = replace(FAULT.hear(event("alert.firing", 113)), phase="recovery", phase_ns=s(115), healthy_ns=s(115.5))
@@ -54,9 +54,15 @@ def test_the_demo_is_over_when_the_alert_has_cleared():
     assert next_phase(cleared, 129) == "done"
 
 
-@pytest.mark.parametrize("course", [START, NORMAL, FAULT, RECOVERY])
-def test_the_demo_gives_up_in_the_end(course):
-    assert next_phase(course, 160) == "done"
+@pytest.mark.parametrize("course", [NORMAL, FAULT, RECOVERY])
+def test_the_demo_gives_up_some_time_after_the_first_run(course):
+    assert next_phase(course, 154.9) != "done"
+    assert next_phase(course, 155) == "done"
+
+
+def test_a_program_that_shows_no_run_is_given_up():
+    assert next_phase(START, 100 + START_AT_MOST_S - 0.1) == "starting"
+    assert next_phase(START, 100 + START_AT_MOST_S) == "done"
 
 
 def test_only_the_watched_alert_after_the_fault_counts():

@@ -43,7 +43,7 @@ NUMBERS = MetricGroup(
     Distribution(80, 80 * SECOND_NS // 4, ((bucket_index(SECOND_NS // 4), 80),)),
     Distribution(),
 )
-NEW = Frame(at(0.2), Course("error-rate", START_NS, at(58), phase_ns=START_NS), None, None, 0, ())
+NEW = Frame(at(0.2), Course("error-rate", START_NS, 50, phase_ns=START_NS), None, None, 0, ())
 FAULTY = Frame(
     at(14),
     replace(NEW.course, phase="fault", normal_ns=at(5), fault_ns=at(11.5), phase_ns=at(11.3)).hear(FIRED),
@@ -108,6 +108,7 @@ def test_the_ending_says_how_long_the_alert_took_and_where_to_look(monkeypatch):
     ("course", "verdict"),
     [
         (replace(FAULTY.course, fired=None, phase="done"), "The alert error-rate did not fire."),
+        (NEW.course, f"No run was seen in time; see {PLACE / 'logs' / 'insighthub.log'}"),
         (replace(FAULTY.course, phase="done"), "The alert error-rate fired and did not clear in time."),
     ],
 )

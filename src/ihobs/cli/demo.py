@@ -32,7 +32,11 @@ PROVIDERS = ("local", "openai")
 )
 @click.option("--home", type=click.Path(path_type=Path), help="The demo's own home; default .ihobs-demo.")
 @click.option(
-    "--seconds", type=click.FloatRange(10.0, 600.0), default=58.0, show_default=True, help="Give up after this."
+    "--seconds",
+    type=click.FloatRange(5.0, 600.0),
+    default=50.0,
+    show_default=True,
+    help="Give up so long after the first run; the demo ends as soon as the alert has cleared.",
 )
 @json_option
 @click.pass_obj
@@ -62,13 +66,14 @@ def demo(app: AppContext, fault: str, provider: str, home: Path | None, seconds:
 
 def _start(place: Path, fault: str, provider: str, seconds: float) -> Director:
     from ihobs.demo.director import Director
-    from ihobs.demo.place import WATCHED_RULE, prepare
+    from ihobs.demo.place import PROGRAM_LOG, WATCHED_RULE, prepare
     from ihobs.demo.program import Program, clean_environment, command
 
     home, config = prepare(place)
-    log = home.directory("logs") / "insighthub.log"
+    log = home.path / PROGRAM_LOG
+    log.parent.mkdir(exist_ok=True)
     program = Program(command(home, config, provider), log, clean_environment(os.environ))
-    return Director(home, program, fault=fault, rule=WATCHED_RULE[fault], seconds=seconds)
+    return Director(home, program, fault=fault, rule=WATCHED_RULE[fault], limit_s=seconds)
 
 
 def _last(frames: Iterator[Frame]) -> Frame:

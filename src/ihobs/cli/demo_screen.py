@@ -15,6 +15,7 @@ from ihobs.cli.figures import figures
 from ihobs.cli.output import console
 from ihobs.clock import SECOND_NS, isoformat
 from ihobs.demo.faults import CONDITIONS
+from ihobs.demo.place import PROGRAM_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ def _table(frame: Frame) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     for name in COLUMNS:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=7)  # so that the table stands still
     table.add_row("trailing 10 s", *_cells(frame.recent))
     table.add_row("since the start", *_cells(frame.total))
     return table
@@ -158,18 +159,20 @@ def _numbers(group: MetricGroup) -> str:
 def _alerts(frame: Frame) -> Text:
     """Return the state of each alert that has fired."""
     unit_of = {event.subject: cast("Unit", event.fields.get("unit", "count")) for event in frame.course.events}
-    lines = Text()
+    lines = []
     for row in frame.alerts:
         word = "resolved" if row.state == "resolved" else row.level
-        lines.append(f"{'●' if row.state == 'firing' else '○'} {row.key:<12}", style=_STYLE[row.level])
-        lines.append(f"{word:<10}{value_shown(row.value, unit_of.get(row.key, 'count'))}\n", style=_STYLE[row.level])
-    return lines if frame.alerts else Text("no alert\n", style="green")
+        text = f"{'●' if row.state == 'firing' else '○'} {row.key:<12}{word:<10}"
+        lines.append(Text(text + value_shown(row.value, unit_of.get(row.key, "count")), style=_STYLE[row.level]))
+    return Text("\n").join(lines) if lines else Text("no alert", style="green")
 
 
 def _ending(last: Frame, place: Path) -> Text:
     """Return the verdict and where to look next."""
     course, text = last.course, Text("\n")
-    if course.fired is None:
+    if course.normal_ns is None:
+        text.append(f"No run was seen in time; see {place / PROGRAM_LOG}\n", style="bold red")
+    elif course.fired is None:
         text.append(f"The alert {course.rule} did not fire.\n", style="bold red")
     elif course.cleared is None:
         text.append(f"The alert {course.rule} fired and did not clear in time.\n", style="bold red")

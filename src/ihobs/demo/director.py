@@ -59,7 +59,7 @@ class Director:
         home: the home that the program writes to.
         program: the program, already started.
         fault: the conditions that it is to meet. rule: the alert that these must raise.
-        seconds: when to give up.
+        limit_s: how long after the first run to give up.
         clock, sleep: tell the time, and wait that many seconds.
     """
 
@@ -70,14 +70,14 @@ class Director:
         *,
         fault: str,
         rule: str,
-        seconds: float,
+        limit_s: float,
         clock: Clock = now_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._program, self._fault, self._clock, self._sleep = program, fault, clock, sleep
         self._telemetry, self._state = open_telemetry(home), open_state(home)
         now = clock()
-        self.course = Course(rule, now, now + round(seconds * SECOND_NS), phase_ns=now)
+        self.course = Course(rule, now, limit_s, phase_ns=now)
 
     def frames(self) -> Iterator[Frame]:
         """Lead the demo; yield what there is to see, five times a second, the last one when all is stored.

@@ -12,6 +12,9 @@ DEFAULT_HOME = Path(".ihobs-demo")
 MARK = "this-is-a-demo"
 """A file that only demos write: a directory with it may be replaced by the next demo."""
 
+PROGRAM_LOG = Path("logs", "insighthub.log")
+"""Where in the home the stderr of the watched program goes, and with it that of `ihobs exec`."""
+
 WATCHED_RULE = {"errors": "error-rate", "slow": "slow-runs", "cost": "cost", "quota": "api-quota"}
 """The alert that each fault must raise."""
 

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 Phase = Literal["starting", "normal", "fault", "recovery", "done"]
 
-SHOWN_S = 2.0
+SHOWN_S = 4.0
 """How long the fault goes on after its alert fired, so that one can see it."""
+
+START_AT_MOST_S = 90.0
+"""How long the program may take to show its first run: it imports LangGraph, on a machine that may be busy."""
 
 FAULT_AT_MOST_S = 20.0
 """An alert that has not fired by then will not."""
@@ -25,7 +28,8 @@ class Course:
 
     Attributes:
         rule: the alert that is waited for.
-        started_ns: when the demo began. ends_ns: when it gives up.
+        started_ns: when the demo began.
+        limit_s: how long after the first run it gives up.
         phase: what is happening. phase_ns: since when.
         normal_ns: when the first run was seen.
         fault_ns: when the fault came into force. healthy_ns: when it was over.
@@ -35,7 +39,7 @@ class Course:
 
     rule: str
     started_ns: int
-    ends_ns: int
+    limit_s: float
     phase: Phase = "starting"
     phase_ns: int = 0
     normal_ns: int | None = None
@@ -70,7 +74,7 @@ class Course:
     def next_phase(self, now_ns: int, *, normal_s: float) -> Phase:
         """Return the phase that should be now."""
         in_phase_s = (now_ns - self.phase_ns) / SECOND_NS
-        if now_ns >= self.ends_ns or self.cleared is not None:
+        if self.cleared is not None or self._is_late(now_ns):
             return "done"
         if self.phase == "normal" and in_phase_s >= normal_s:
             return "fault"
@@ -79,6 +83,11 @@ class Course:
         if self.phase == "recovery" and self.fired is None:
             return "done"
         return self.phase
+
+    def _is_late(self, now_ns: int) -> bool:
+        if self.normal_ns is None:
+            return now_ns - self.started_ns >= START_AT_MOST_S * SECOND_NS
+        return now_ns - self.normal_ns >= self.limit_s * SECOND_NS
 
     def _fault_seen(self, now_ns: int) -> bool:
         if self.fired is not None:
