@@ -213,7 +213,7 @@ def test_spans_of_last_week_raise_no_alert(watched):
     assert alerts.load(watched.state)["error_rate"].value is None
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_restart_at_any_point_gives_the_same_events(tmp_path, seed):
     """The same spans and times, once in one process, once in one that forgets everything after each pass."""
     rules = (replace(ERRORS, for_s=15, keep_firing_for_s=25, window_s=30), replace(BY_WORKFLOW, window_s=60), TOKENS)
@@ -222,7 +222,7 @@ def test_a_restart_at_any_point_gives_the_same_events(tmp_path, seed):
         chance, clock = random.Random(seed), FakeClock()
         home = Home.open(tmp_path / f"{restarts}", create=True)
         store, state = TelemetryStore(home, clock=clock), open_state(home)
-        for round_number in range(36):
+        for round_number in range(24):
             clock.advance(chance.uniform(0.5, 20))
             failing = round_number // 6 % 2 == 0
             batch = [Run(failed=failing, workflow=chance.choice("ab")) for _ in range(chance.randrange(4, 9))]

@@ -184,6 +184,7 @@ def test_every_metric_has_a_meaning_and_answers_on_an_empty_store(samples, store
         (0.1234, "ratio", "12.3 %"),
         (12.345, "s", "12.3 s"),
         (1234.5, "usd", "$1,234.50"),
+        (0.00123, "usd", "$0.00123"),
         (100_000.0, "tokens", "100,000"),
         (3.0, "count", "3"),
         (1.5, "per minute", "1.5/min"),

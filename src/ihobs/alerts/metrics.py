@@ -147,7 +147,7 @@ def shown(value: float | None, unit: Unit) -> str:
     if unit == "ratio":
         return f"{value * 100:.3g} %"
     if unit == "usd":
-        return f"${value:,.2f}"
+        return f"${value:,.2f}" if value >= 1 else f"${value:.3g}"
     if unit in {"tokens", "count"}:
         return f"{value:,.0f}"
     return f"{value:.3g} s" if unit == "s" else f"{value:.3g}/min"
