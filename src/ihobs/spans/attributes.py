@@ -1,0 +1,129 @@
+"""Read a span's attributes by the dialect table: the best value of each field, in one pass."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ihobs.spans.dialects import FIELDS, Dialects, Source
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+
+MAX_TOKENS = 2**40
+"""A greater count is taken as absent: sums of such would overflow SQLite's 64-bit integers."""
+
+MAX_COST_USD = 1_000_000.0
+"""A call that says it cost more is not believed."""
+
+_UNSEEN = 1 << 30
+
+
+def read_fields(span: OtlpSpan, dialects: Dialects) -> tuple[list[Any], list[int]]:
+    """Return the best value of each field of FIELDS, None where no attribute gives it, and the rank of its source."""
+    values: list[Any] = [None] * len(FIELDS)
+    ranks = [_UNSEEN] * len(FIELDS)
+    sources_of = dialects.sources.get
+    for attribute in span.attributes:
+        found = sources_of(attribute.key)
+        if found is None:
+            continue
+        raw = attribute.value
+        value: Any
+        for source in found:
+            field = source.field
+            if source.rank < ranks[field]:
+                if source.plain:
+                    value = raw.string_value
+                elif source.counts and 0 < raw.int_value <= MAX_TOKENS:
+                    value = raw.int_value
+                else:
+                    value = None
+                if not value:
+                    value = read_value(_scalar(raw), source)
+                if value is not None:
+                    values[field], ranks[field] = value, source.rank
+    return values, ranks
+
+
+def read_value(scalar: str | float | None, source: Source) -> Any:
+    """Return what an attribute's value says as `source`, None when it is of no use."""
+    return _convert(_member(scalar, source) if source.path else scalar, source)
+
+
+def _scalar(raw: Any) -> str | float | None:
+    """Return the scalar of an OTLP AnyValue; counts and texts go first."""
+    number: int = raw.int_value
+    if number:
+        return number
+    text: str = raw.string_value
+    if text:
+        return text
+    which = raw.WhichOneof("value")
+    if which in ("int_value", "double_value", "bool_value"):
+        scalar: float = getattr(raw, which)
+        return scalar
+    return None
+
+
+def _member(text: str | float | None, source: Source) -> Any:
+    """Return the member of the JSON object in `text` that the source's path leads to, or None."""
+    if not isinstance(text, str) or source.quoted not in text:
+        return None
+    document = _parsed(text)
+    for name in source.path:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(name)
+    return document
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Any:
+    """Return the JSON in `text`, None when it is none; remembered, as several fields ask for the same text.
+
+    Python's text of a dictionary of numbers is JSON but for its quotes.
+    """
+    try:
+        return json.loads(text.replace("'", '"') if text.startswith("{'") else text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _convert(value: Any, source: Source) -> Any:
+    """Return `value` as its source says, or None when it is absent, ignored or of no use."""
+    if value is None or isinstance(value, (dict, list)):
+        return None
+    if source.convert == "int":
+        return _count(value)
+    if source.convert == "usd":
+        return _nano_usd(value)
+    text = value if isinstance(value, str) else str(value)
+    if source.convert == "word":
+        text = text.partition(" ")[0]
+    if source.values is not None:
+        return source.values.get(text.lower())
+    if source.convert == "lower":
+        text = text.lower()
+    elif source.convert == "head":
+        text = text.partition(".")[0]
+    return None if not text or text.lower() in source.ignore else text
+
+
+def _count(value: Any) -> int | None:
+    """Return a count of tokens; None for what is no count (negative, NaN, text)."""
+    try:
+        number = int(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 <= number <= MAX_TOKENS else None
+
+
+def _nano_usd(value: Any) -> int | None:
+    """Return an amount of USD in nano-USD; None for what is no amount, or 0: so they write what they do not know."""
+    try:
+        amount = float(value)
+    except ValueError:
+        return None
+    return round(amount * 1e9) if 0 < amount <= MAX_COST_USD else None
