@@ -68,7 +68,7 @@ def _cell(line: str, index: int) -> str:
     return line.split("|")[index].strip().strip("`")
 
 
-@pytest.mark.parametrize("setting", [row for row in TABLE if row.key not in {"timezone", "instrument.logs"}])
+@pytest.mark.parametrize("setting", [row for row in TABLE if row.key not in NOT_READ_YET])
 def test_every_setting_is_documented_with_its_default_and_variable(setting):
     [line] = re.findall(rf"^\| `{re.escape(setting.key)}` \|.*$", CONFIGURATION, re.MULTILINE)
     default = yaml.safe_load(_cell(line, 2))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ihobs.documents import At, Document, DocumentInvalidError, Finding, read
 from ihobs.schemas import findings
 from ihobs.settings import RULE_KEYS_NOT_READ_YET
 
 NOT_READ_YET = (
-    "timezone",
     "calendar",
     "destinations",
     "incidents",
     "runbooks",
     "schedules",
     "backups",
+    "instrument.logs",
 )
 """Keys of the file that are valid, so that nobody must change his file later, but that no code reads yet."""
 
@@ -34,7 +35,7 @@ def checked(path: Path) -> Document:
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if item is not None}
     document = replace(document, value={} if value is None else value)
-    wrong = list(findings(document, "config")) or [*_levels(document), *_rules(document)]
+    wrong = list(findings(document, "config")) or [*_timezone(document), *_levels(document), *_rules(document)]
     if wrong:
         raise DocumentInvalidError(path, wrong)
     return document
@@ -42,13 +43,25 @@ def checked(path: Path) -> Document:
 
 def unused(document: Document) -> Iterator[str]:
     """Yield a line for each key of a valid `document` that this version does not read."""
-    keys: list[At] = [(key,) for key in NOT_READ_YET if key in document.value]
+    keys: list[At] = [tuple(key.split(".")) for key in NOT_READ_YET]
+    keys = [at for at in keys if at in document.values]
     for index, rule in enumerate(document.value.get("rules", ())):
         keys += [("rules", index, key) for key in RULE_KEYS_NOT_READ_YET if key in rule]
     for at in keys:
         place = document.place(at)
         where = f"{document.path}:{place.line}:{place.column}" if place else str(document.path)
-        yield f"{where}: {at[-1]!r} is not used yet by this version"
+        yield f"{where}: {'.'.join(map(str, at))!r} is not used yet by this version"
+
+
+def _timezone(document: Document) -> Iterator[Finding]:
+    """A schema knows the form of a time zone; which there are, the system knows."""
+    name = document.value.get("timezone")
+    if name is None:
+        return
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory of that name, such as "Europe"
+        yield Finding(document.values.get(("timezone",)), f"timezone: {name!r} is unknown here", "use an IANA name")
 
 
 def _levels(document: Document) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,17 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from ihobs.alerts.metrics import METRICS
+from ihobs.checks import NOT_READ_YET
 from ihobs.config import load
 from ihobs.documents import DocumentInvalidError
 from ihobs.errors import InvalidInputError, NotFoundError
 from ihobs.model import DIMENSIONS, Rule
 from ihobs.resources import shipped
+from ihobs.settings import TABLE
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 GOOD = sorted((HERE / "good").glob("*.yaml"))
 BAD = sorted((HERE / "bad").glob("*.yaml"))
 SCHEMA = json.loads((shipped("schemas") / "config.schema.json").read_text(encoding="utf-8"))
@@ -98,10 +103,27 @@ def test_the_dimensions_and_rule_keys_of_the_schema_are_those_of_the_model():
     )
 
 
+def test_the_metrics_of_the_schema_are_those_that_can_be_evaluated():
+    assert SCHEMA["properties"]["rules"]["items"]["properties"]["metric"]["enum"] == list(METRICS)
+    assert set(SCHEMA["properties"]["thresholds"]["propertyNames"]["enum"]) == set(load(environ={}).settings.thresholds)
+
+
+def test_every_setting_is_read_by_some_code_or_named_as_not_read():
+    rooms = [
+        path for path in (ROOT / "src" / "ihobs").rglob("*.py") if path.stem not in {"settings", "config", "checks"}
+    ]
+    code = "\n".join(path.read_text() for path in [*rooms, *(ROOT / "plugins").rglob("*.py")])
+    for setting in TABLE:
+        field = (setting.field or setting.key).removeprefix("thresholds.").split(".")
+        name = "thresholds" if setting.key.startswith("thresholds.") else field[-1]
+        read = re.search(rf"(settings|instrument|kept)\.{name}\b", code)
+        assert bool(read) != (setting.key in NOT_READ_YET), setting.key
+
+
 def test_what_no_code_reads_yet_is_named_with_its_place():
     unused = load(HERE / "good" / "complete.yaml", environ={}).unused
-    assert [line.rpartition("/")[2].split(":", 3)[3].split("'")[1] for line in unused] == [
-        "timezone", "calendar", "destinations", "incidents", "runbooks", "schedules", "backups", "slo"
+    assert [line.split("'")[1] for line in unused] == [
+        "calendar", "destinations", "incidents", "runbooks", "schedules", "backups", "instrument.logs", "rules.1.slo"
     ]  # fmt: skip
     assert load(HERE / "good" / "one_level.yaml", environ={}).unused == ()
 

@@ -78,11 +78,9 @@ def _channels(carried: Carried) -> str:
 
 
 def _flow(value: object) -> str:
-    """Return a value in YAML's flow style: texts that could be read as something else are quoted, as JSON does."""
+    """Return a value in YAML's flow style; texts are quoted, so that none is read as something else."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str) and value.replace(".", "").replace("/", "").replace("-", "").isalpha():
-        return value
     return json.dumps(value, ensure_ascii=False)
 
 
