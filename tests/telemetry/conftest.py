@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -90,7 +91,7 @@ class Programs:
 
     def write(self, code: str, name: str = "app.py") -> Path:
         path = self.directory / name
-        path.write_text(textwrap.dedent(code), encoding="utf-8")
+        path.write_text(textwrap.dedent(code).strip("\n") + "\n", encoding="utf-8")
         return path
 
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -147,8 +148,18 @@ class Programs:
 IHOBS = (sys.executable, "-m", "ihobs")
 
 
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with its schema, made once: each program would spend half a second on it."""
+    path = tmp_path_factory.mktemp("template") / "home"
+    with TelemetryStore(Home.open(path, create=True)) as store:
+        store.settle()
+    return path
+
+
 @pytest.fixture
-def programs(tmp_path: Path) -> Programs:
+def programs(tmp_path: Path, empty_home: Path) -> Programs:
+    shutil.copytree(empty_home, tmp_path / "home")
     return Programs(tmp_path)
 
 

@@ -31,6 +31,7 @@ MAX_KEPT_SPANS = 20_000
 
 DROPPED_QUEUE_FULL = "queue full"
 DROPPED_STORE_UNAVAILABLE = "store unavailable"
+DROPPED_FAULT = "fault of ihobs"
 
 
 class StoreExporter(SpanExporter):
@@ -68,7 +69,7 @@ class StoreExporter(SpanExporter):
 
     def count_dropped(self, spans: int) -> None:
         """Count spans that did not fit into the processor's queue."""
-        self._dropped[DROPPED_QUEUE_FULL] = self._dropped.get(DROPPED_QUEUE_FULL, 0) + spans
+        self._count(DROPPED_QUEUE_FULL, spans)
 
     def after_fork_in_child(self) -> None:
         """Leave what is kept and the connections to the parent."""
@@ -112,17 +113,29 @@ class StoreExporter(SpanExporter):
         while kept > MAX_KEPT_SPANS:
             _, count = self._kept.popleft()
             kept -= count
-            self._dropped[DROPPED_STORE_UNAVAILABLE] = self._dropped.get(DROPPED_STORE_UNAVAILABLE, 0) + count
+            self._count(DROPPED_STORE_UNAVAILABLE, count)
 
     def _store_kept(self) -> None:
         stored = False
-        while self._kept and self._attempt(lambda store: store.ingest(self._kept[0][0])):
-            self._kept.popleft()
-            stored = True
+        while self._kept:
+            request, spans = self._kept.popleft()
+            with guard:
+                if not self._ingest(request):
+                    self._kept.appendleft((request, spans))
+                    break
+                stored = True
+                continue
+            self._count(DROPPED_FAULT, spans)  # an error of ours costs this batch, not those behind it
         while self._dropped and self._attempt(lambda store: store.record_dropped(*next(iter(self._dropped.items())))):
             del self._dropped[next(iter(self._dropped))]
         if stored and self._store is not None:
             notify(self._store.home)
+
+    def _ingest(self, request: ExportTraceServiceRequest) -> bool:
+        return self._attempt(lambda store: store.ingest(request))
+
+    def _count(self, reason: str, spans: int) -> None:
+        self._dropped[reason] = self._dropped.get(reason, 0) + spans
 
     def _attempt(self, action: Callable[[TelemetryStore], object]) -> bool:
         """Run `action` on the store; return False when the home cannot be used now, and log it once."""
