@@ -114,10 +114,14 @@ def _take_channels(carried: Carried, value: object) -> None:
     for level, receivers in value.items():
         if level not in LEVELS:
             carried.left.append(f"channels.{level}: no such level; the levels are {' and '.join(LEVELS)}")
-        elif not isinstance(receivers, list) or not all(isinstance(one, str) and one and one.isprintable() for one in receivers):
+        elif not isinstance(receivers, list) or not all(map(_is_reference, receivers)):
             carried.left.append(f"channels.{level}: not a list of receivers")
         else:
             carried.channels[level] = receivers
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()
 
 
 _TAKE = {
