@@ -53,7 +53,9 @@ def _render_one(console: Console, group: Figures) -> None:
         Column("failed", lambda line: count(line[2]), style=lambda line: "red" if line[2] else ""),
         Column("rate", lambda line: ratio(_share(line[2], line[1])), style=lambda line: "red" if line[2] else ""),
     ]
-    columns += [Column(name, _statistic(name, lambda line: line[3])) for name in STATISTIC_RANKS]
+    columns += [
+        Column(name, _statistic(name, lambda line: line[3]), rank=rank) for name, rank in STATISTIC_RANKS.items()
+    ]
     console.print(table(console, columns, lines))
     for label, text in _sums(group):
         console.print(Text(f"{label:<8}", style="bold"), Text(text), sep="", soft_wrap=True)

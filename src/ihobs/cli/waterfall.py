@@ -167,10 +167,10 @@ def _meanings(row: WaterfallRow, glyphs: Glyphs) -> tuple[tuple[str, str, bool],
     return (
         (glyphs.run, "run", detail.is_run),
         (glyphs.failed, "failed", _failed_for_good(row)),
-        (glyphs.recovered, "failed, a later attempt succeeded", row.recovered),
-        (glyphs.control_flow, "control flow, not an error", detail.control_flow),
-        (glyphs.orphan, "its parent never came", detail.orphan),
-        (glyphs.flagged_time, "its clock was off", detail.flagged_time),
+        (glyphs.recovered, "failed, then recovered", row.recovered),
+        (glyphs.control_flow, "control flow", detail.control_flow),
+        (glyphs.orphan, "parent missing", detail.orphan),
+        (glyphs.flagged_time, "clock off", detail.flagged_time),
     )
 
 
