@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ihobs.alerts import windows
 from ihobs.alerts.evaluator import Evaluator
@@ -28,6 +28,8 @@ from ihobs.store.telemetry import TelemetryStore
 from ihobs.store.wake import Listener
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from ihobs.config import Settings
     from ihobs.plugins import Plugins
     from ihobs.store.home import Home
@@ -131,6 +133,16 @@ class Duties:
         self._threads = []
         self._close_connections()
         self._held.close()
+
+    def __enter__(self) -> Self:
+        """Start; when another process has the duties, they are left to it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def _repeat(self, name: str, turn: Callable[[], object]) -> None:
         while not self._stopping.is_set():

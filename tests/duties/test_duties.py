@@ -219,6 +219,15 @@ def test_stopping_twice_or_before_starting_is_no_error(home, duties):
     running.stop()
 
 
+def test_in_a_with_statement_the_duties_are_left_to_their_owner(home, duties):
+    with Duties(home, SETTINGS, plugins_of()) as first:
+        assert Duties.owner(home) == os.getpid()
+        with Duties(home, SETTINGS, plugins_of()) as second:
+            assert second is not first
+        assert Duties.owner(home) == os.getpid()
+    assert Duties.owner(home) is None
+
+
 def test_stopping_leaves_no_thread_and_no_socket(home, duties):
     running = duties()
     running.stop()

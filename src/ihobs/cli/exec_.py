@@ -11,13 +11,14 @@ import click
 
 from ihobs.cli.context import AppContext
 from ihobs.cli.supervise import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, supervise
-from ihobs.errors import StoreUnavailableError
+from ihobs.duties import Duties
+from ihobs.errors import IhobsError, StoreUnavailableError
 from ihobs.model import Counters
 from ihobs.store.query import metrics
 from ihobs.store.telemetry import TelemetryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ihobs.config import Config
     from ihobs.store.home import Home
@@ -48,7 +49,7 @@ def exec_(
         started_ns = app.clock()
         before = _counted(store, started_ns, started_ns)
         environ = child_environment(os.environ, opened, app.config, service)
-        code = supervise(command, environ, contextlib.nullcontext)
+        code = supervise(command, environ, lambda: _duties(app, opened))
         if code not in {EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE} and not quiet:
             click.echo(_summary(store, before, started_ns, app.clock()), err=True)
     context.exit(code)
@@ -69,6 +70,22 @@ def child_environment(environ: Mapping[str, str], home: Home, config: Config, se
     if service is not None:
         child["OTEL_SERVICE_NAME"] = service
     return child
+
+
+@contextlib.contextmanager
+def _duties(app: AppContext, home: Home) -> Iterator[None]:
+    """Do the duties for the body, unless another process has them; the command runs without them when they fail."""
+    duties = None
+    try:
+        duties = Duties(home, app.config.settings, app.plugins, clock=app.clock)
+        duties.start()
+    except IhobsError as error:
+        click.echo(f"ihobs: the command runs, but no alert can fire: {error}", err=True)
+    try:
+        yield
+    finally:
+        if duties is not None:
+            duties.stop()
 
 
 def _counted(store: TelemetryStore, start_ns: int, end_ns: int) -> Counters:
