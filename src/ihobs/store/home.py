@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,7 @@ class Home:
         """
         self.directory("locks")
         descriptor = os.open(self.path / "locks" / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _held.add(descriptor)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -116,7 +118,9 @@ class Home:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield True
         finally:
-            os.close(descriptor)
+            if descriptor in _held:  # a forked child has closed it already
+                _held.remove(descriptor)
+                os.close(descriptor)
 
     def lock_owner(self, name: str) -> int | None:
         """Return the process id that holds `locks/<name>`, or None when nobody does."""
@@ -133,11 +137,15 @@ class Home:
         return None
 
 
-def refuse_network_file_system(path: Path) -> None:
-    """Raise StoreRefusedError when `path` lies on a network file system (Linux: by /proc/mounts)."""
-    kind = _file_system(path.resolve(), Path("/proc/mounts"))
+def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> None:
+    """Raise StoreRefusedError when `path` lies on a network file system, by Linux's table of mounts."""
+    kind = _file_system(path.resolve(), mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreRefusedError(path, f"is on a network file system ({kind})", "put the home on a local disk")
+
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+"""How the table of mounts writes a blank, a tab, a line's end and a backslash."""
 
 
 def _file_system(path: Path, mounts: Path) -> str | None:
@@ -148,7 +156,20 @@ def _file_system(path: Path, mounts: Path) -> str | None:
         return None
     best, kind = "", None
     for line in lines:
-        _, mount_point, mount_kind, *_ = line.split(" ")
-        if path.is_relative_to(mount_point) and len(mount_point) > len(best):
+        _, escaped, mount_kind, *_ = line.split(" ")
+        mount_point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), escaped)
+        if path.is_relative_to(mount_point) and len(mount_point) >= len(best):  # of two on one place, the later
             best, kind = mount_point, mount_kind
     return kind
+
+
+_held: set[int] = set()
+"""Descriptors of locks. A forked child closes them, or the locks would live on in it when their owner dies."""
+
+
+def _after_fork_in_child() -> None:
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
