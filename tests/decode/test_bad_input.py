@@ -193,9 +193,9 @@ def test_a_damaged_gzip_keeps_what_was_read_before_it(read, span, request_of):
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not OTLP: neither JSON nor protobuf"),
         (b"PK\x03\x04" + bytes(50), "is not OTLP: neither JSON nor protobuf"),
         (b"\xff\xfe{\x00}\x00", "is not OTLP: neither JSON nor protobuf"),
-        (gzip.compress(b""), "is empty"),
-        (gzip.compress(b"hello, world"), "is not OTLP: neither JSON nor protobuf"),
-        (gzip.compress(b"hello")[:12], "the gzip data is cut off"),
+        (gzip.compress(b"", mtime=0), "is empty"),
+        (gzip.compress(b"hello, world", mtime=0), "is not OTLP: neither JSON nor protobuf"),
+        (gzip.compress(b"hello", mtime=0)[:12], "the gzip data is cut off"),
         (b"\x1f\x8b\x99\x00" + bytes(10), "the gzip data is damaged"),
     ],
 )
