@@ -174,7 +174,8 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     yield "home", f"{found.home}, generation {found.generation}: {sizes or 'no database yet'}"
     yield "config", str(found.config) if found.config else "defaults; 'ihobs init' writes a file"
     yield "content", f"prompts and answers are {'kept' if found.content == 'keep' else 'masked'}"
-    yield "duties", f"process {found.duties_pid}" if found.duties_pid else "no process: alerts are not evaluated"
+    none = "no process: alerts are not evaluated"
+    yield "duties", none if found.duties_pid is None else f"process {found.duties_pid}"
     if telemetry is None or telemetry.oldest_ns is None or telemetry.newest_ns is None:
         yield "data", NO_DATA
     else:

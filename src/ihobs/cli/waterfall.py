@@ -137,14 +137,17 @@ def _line(row: WaterfallRow, layout: Layout, glyphs: Glyphs) -> Text:
     label.truncate(layout.label, overflow="ellipsis", pad=True)
     info = Text(_info(row), style="red" if _failed_for_good(row) else "dim")
     info.truncate(layout.info, overflow="ellipsis")
+    style = _style(row)
     time = duration(row.detail.span.duration_ns / SECOND_NS)
-    line = Text(f"{_marks(row, glyphs):<{layout.marks}} ", style=_style(row))
-    line.append_text(label).append(" ")
-    line.append(_bar(row.detail, layout, glyphs), style=_style(row))
-    line.append(f" {time:>{TIME_WIDTH}} ")
-    line.append_text(info)
-    line.rstrip()
-    return line
+    return Text.assemble(
+        (f"{_marks(row, glyphs):<{layout.marks}} ", style),
+        label,
+        " ",
+        (_bar(row.detail, layout, glyphs), style),
+        f" {time:>{TIME_WIDTH}} ",
+        info,
+        no_wrap=True,
+    )
 
 
 def _label(row: WaterfallRow) -> Text:
