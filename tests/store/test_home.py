@@ -75,7 +75,7 @@ server:/export /srv/shared nfs4 rw 0 0
 me@host: /home/me/remote fuse.sshfs rw 0 0
 server:/under /mnt/over nfs rw 0 0
 /dev/vdc /mnt/over ext4 rw 0 0
-server:/spaces /mnt/my\\040share cifs rw 0 0
+server:/spaces /mnt/my\040share cifs rw 0 0
 """
 
 
