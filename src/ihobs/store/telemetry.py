@@ -170,7 +170,7 @@ class TelemetryStore:
 
     def _change(self, body: Callable[[Change], Answer]) -> Answer:
         """Run `body` in a transaction, keeping what is remembered of the database in step with it."""
-        with self.database.exclusive():
+        with self.database.alone():
             try:
                 with self.database.write() as connection:
                     self._refresh(connection)
