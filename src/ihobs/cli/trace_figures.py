@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ihobs.clock import SECOND_NS, isoformat
-from ihobs.spans.facts import attempts_of
+from ihobs.spans.tree import attempts_of
 
 if TYPE_CHECKING:
     from ihobs.store.trace_query import SpanDetail, TraceDetail, TraceSummary

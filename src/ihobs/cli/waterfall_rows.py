@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ihobs.spans.facts import attempts_of
+from ihobs.spans.tree import attempts_of
 
 if TYPE_CHECKING:
     from ihobs.store.trace_query import SpanDetail
