@@ -68,7 +68,7 @@ class Database:
         self._idle_lock = threading.Lock()
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Keep this process's other threads from writing for the body, which may hold a `write`."""
         with self._gate.use(), self._lock:
             yield
@@ -80,7 +80,7 @@ class Database:
         Raises:
             StoreUnavailableError: locked for too long, disk full, read-only, damaged or gone.
         """
-        with self.exclusive(), translated(self._path):
+        with self.alone(), translated(self._path):
             connection = self._begin()
             try:
                 yield connection
@@ -160,7 +160,7 @@ class Database:
         Raises:
             StoreUnavailableError: as `write`.
         """
-        with self.exclusive(), translated(self._path):
+        with self.alone(), translated(self._path):
             yield self._open_writer().opened.connection
 
     def data_version(self) -> int:
@@ -169,7 +169,7 @@ class Database:
         Raises:
             StoreUnavailableError: as `write`.
         """
-        with self.exclusive(), translated(self._path):
+        with self.alone(), translated(self._path):
             if self._watcher is None or self._watcher.identity != self._live_identity():
                 self._close_watcher()
                 self._watcher = self._open()
