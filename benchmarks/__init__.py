@@ -1,0 +1,1 @@
+"""What ihobs costs, each number beside its limit, measured in the same run: `python -m benchmarks`."""
