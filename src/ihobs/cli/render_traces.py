@@ -30,13 +30,13 @@ def render(console: Console, traces: Sequence[TraceSummary]) -> None:
         Column("trace", lambda trace: trace.trace_id[:digits], is_left=True, style=lambda _: "cyan"),
         Column("began (UTC)", lambda trace: shown(trace.start_ns)),
         Column("workflow", lambda trace: inert(trace.workflow or UNKNOWN), is_name=True),
-        Column("service", lambda trace: inert(trace.service or UNKNOWN), is_name=True, rank=4),
+        Column("service", lambda trace: inert(trace.service or UNKNOWN), is_name=True, rank=5),
         Column("result", _result, is_left=True, style=_result_style),
         Column("time", lambda trace: duration(trace.duration_ns / SECOND_NS)),
-        Column("spans", lambda trace: count(trace.spans), rank=3),
-        Column("errors", lambda trace: count(trace.failed_spans), rank=2, style=_error_style),
-        Column("in", lambda trace: count(trace.input_tokens), rank=1),
-        Column("out", lambda trace: count(trace.output_tokens), rank=1),
+        Column("spans", lambda trace: count(trace.spans), rank=4),
+        Column("errors", lambda trace: count(trace.failed_spans), rank=3, style=_error_style),
+        Column("in", lambda trace: count(trace.input_tokens), rank=2),
+        Column("out", lambda trace: count(trace.output_tokens), rank=2),
         Column("cost", _cost, rank=1),
     ]
     console.print(table(console, columns, traces))
