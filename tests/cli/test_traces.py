@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ihobs.cli import main
-from ihobs.cli.units import count, duration, ratio, size, usd
+from ihobs.cli.units import count, duration, ratio, size, usd, usd_at_least
 from ihobs.cli.waterfall import render
 from ihobs.store.trace_query import find_trace
 
@@ -267,7 +267,8 @@ def test_attributes_are_shown_when_asked_for_and_cut_to_the_width(filled):
         (count(9999), "9,999"), (count(12_345), "12.3k"), (count(999_999), "1M"), (count(None), "-"),
         (ratio(0), "0 %"), (ratio(0.00001), "<0.01 %"), (ratio(0.0421), "4.2 %"), (ratio(0.125), "12.5 %"),
         (ratio(1), "100 %"), (usd(0), "$0"), (usd(0.00001), "<$0.0001"), (usd(0.0123), "$0.0123"),
-        (usd(0.5), "$0.500"), (usd(1234.5), "$1,234.50"), (usd(None), "-"), (size(999), "999 B"),
+        (usd(0.5), "$0.500"), (usd(1234.5), "$1,234.50"), (usd(None), "-"),
+        (usd_at_least(1.5), ">$1.50"), (usd_at_least(0.00001), ">$0"), (usd_at_least(None), "-"), (size(999), "999 B"),
         (size(4_014_080), "4.01 MB"),
     ],
 )  # fmt: skip

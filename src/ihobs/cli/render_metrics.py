@@ -10,16 +10,13 @@ from rich.text import Text
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import length_shown, shown
 from ihobs.cli.tables import Column, table
-from ihobs.cli.units import UNKNOWN, count, duration, plural, ratio, usd
+from ihobs.cli.units import AT_LEAST, UNKNOWN, count, duration, plural, ratio, usd, usd_at_least
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ihobs.cli.figures import Figures, Seconds
     from ihobs.model import MetricsResult, Of
-
-AT_LEAST = ">"
-"""Before a sum of which some part is not known."""
 
 STATISTIC_RANKS = {"mean": 4, "p50": 1, "p95": 0, "p99": 2, "max": 3}
 """Which statistics a narrow table keeps."""
@@ -137,8 +134,8 @@ def _statistic(name: str, of: Callable[..., Seconds]) -> Callable[..., str]:
 
 
 def _cost(group: Figures) -> str:
-    partial = group.cost_usd is not None and (group.unpriced_calls or group.usage_missing_calls)
-    return f"{AT_LEAST}{usd(group.cost_usd)}" if partial else usd(group.cost_usd)
+    partial = group.unpriced_calls or group.usage_missing_calls
+    return usd_at_least(group.cost_usd) if partial else usd(group.cost_usd)
 
 
 def _tokens(group: Figures, tokens: int | None) -> str:

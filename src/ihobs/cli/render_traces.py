@@ -9,7 +9,7 @@ from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown
 from ihobs.cli.tables import Column, table
 from ihobs.cli.trace_figures import cost_usd
-from ihobs.cli.units import UNKNOWN, count, duration, usd
+from ihobs.cli.units import UNKNOWN, count, duration, usd, usd_at_least
 from ihobs.clock import SECOND_NS
 
 if TYPE_CHECKING:
@@ -69,5 +69,5 @@ def _error_style(trace: TraceSummary) -> str:
 
 
 def _cost(trace: TraceSummary) -> str:
-    cost = usd(cost_usd(trace.cost_nano_usd, trace.unpriced_calls))
-    return f">{cost}" if trace.cost_nano_usd and trace.unpriced_calls else cost
+    known = cost_usd(trace.cost_nano_usd, trace.unpriced_calls)
+    return usd_at_least(known) if trace.unpriced_calls else usd(known)

@@ -7,6 +7,9 @@ from ihobs.clock import HOUR_NS, MINUTE_NS, SECOND_NS
 UNKNOWN = "-"
 """Stands where a value is not known."""
 
+AT_LEAST = ">"
+"""Before a sum of which some part is not known."""
+
 _LARGE = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _SMALL_S = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
@@ -57,6 +60,12 @@ def usd(value: float | None) -> str:
     if value >= 0.995:  # noqa: PLR2004 - rounds to a dollar
         return f"${value:,.2f}"
     return f"${value:.{3 if value >= 0.0995 else 4}f}" if value >= 0.00005 else "<$0.0001"  # noqa: PLR2004 - as rounded
+
+
+def usd_at_least(value: float | None) -> str:
+    """Return an amount of which some part is not known: >$1.23."""
+    text = usd(value)
+    return text if value is None else f"{AT_LEAST}{'$0' if text.startswith('<') else text}"
 
 
 def size(size_bytes: int | None) -> str:
