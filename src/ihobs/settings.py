@@ -48,6 +48,7 @@ class Settings:
         thresholds: metric -> level -> value; a metric with no level never fires.
         rules: further rules, each with the field names and units of `ihobs.model.Rule`.
         quotas: provider -> limit -> value.
+        dialects: what goes over the table of `ihobs.spans.dialects`, in its shape.
         channels: level -> receivers. receivers: reference -> address, with `${env:NAME}` not yet resolved.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     thresholds: Mapping[str, Mapping[str, float]]
     rules: tuple[Mapping[str, object], ...]
     quotas: Mapping[str, Mapping[str, float]]
+    dialects: Mapping[str, Any]
     channels: Mapping[str, tuple[str, ...]]
     receivers: Mapping[str, str]
     retention: RetentionSettings
@@ -174,6 +176,7 @@ TABLE = (
     Setting("thresholds.total_tokens_per_hour", {"warning": 100_000, "critical": 500_000}, _same),
     Setting("rules", (), _rules),
     Setting("quotas", {}, _same),
+    Setting("dialects", {}, _same),
     Setting("channels", {}, _channels),
     Setting("receivers", {}, _same),
     Setting("retention.payload", "7d", seconds, field="retention.payload_s"),

@@ -79,10 +79,12 @@ def import_(ctx: click.Context, app: AppContext, files: tuple[str, ...], *, as_j
     Spans that are known already are not counted twice. Ends with 4 when something was rejected, 2 when nothing
     could be read.
     """
+    from ihobs.spans.dialects import dialects_of
     from ihobs.store.telemetry import TelemetryStore
 
+    dialects = dialects_of(app.config.settings.dialects)
     reports = [FileReport(file) for file in files]
-    with TelemetryStore(app.home(create=True), clock=app.clock) as store:
+    with TelemetryStore(app.home(create=True), clock=app.clock, dialects=dialects) as store:
         try:
             with _progress_bars() as start:
                 for report in reports:

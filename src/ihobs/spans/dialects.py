@@ -193,7 +193,7 @@ def _source(name: str, rank: int, entry: Mapping[str, Any], table: Mapping[str, 
     values = _values(entry["values"], table["kinds"]) if "values" in entry else None
     if name == "kind":
         _refuse_unknown("kind", (values or {}).values(), KINDS)
-    ignore = frozenset(table["ignore"].get(name, ()))
+    ignore = frozenset(value.lower() for value in table["ignore"].get(name, ()))
     mark = "'" if entry.get("written") == "python" else '"'
     return Source(
         field=FIELDS.index(name),

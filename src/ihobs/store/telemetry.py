@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+    from ihobs.spans.dialects import Dialects
     from ihobs.spans.price import Price
     from ihobs.store.home import Home
 
@@ -47,12 +48,19 @@ FOREVER_NS = 2**62
 class TelemetryStore:
     """Spans and their numbers in one home. Safe for threads and forks; cheap to make."""
 
-    def __init__(self, home: Home, *, clock: Clock = now_ns, retention: Retention | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        clock: Clock = now_ns,
+        retention: Retention | None = None,
+        dialects: Dialects | None = None,
+    ) -> None:
         self.home = home
         self.database = open_telemetry(home)
         self._clock = clock
         self._retention = retention or Retention()
-        self._dialects = shipped_dialects()
+        self._dialects = dialects or shipped_dialects()
         self._shapes: Numbers[Shape] = Numbers("shape", Shape)
         self._series = SeriesNumbers()
         self._prices = PriceBook()

@@ -139,7 +139,7 @@ def _instrument(settings: Settings, *, whole_program: bool) -> Instrumentation:
     def service() -> str:
         return attachment.service()
 
-    processor = IhobsSpanProcessor(StoreExporter(lambda: _open_store(settings.home), service=service))
+    processor = IhobsSpanProcessor(StoreExporter(lambda: _open_store(settings), service=service))
     attachment = Attachment(processor, settings.service)
     flush_at_exit(processor)
     if whole_program:
@@ -154,12 +154,13 @@ def _instrument(settings: Settings, *, whole_program: bool) -> Instrumentation:
     return Instrumentation(processor, patches)
 
 
-def _open_store(home: Path) -> TelemetryStore:
+def _open_store(settings: Settings) -> TelemetryStore:
     """Open the store, making the home. Called on the worker thread, when the first spans are there."""
+    from ihobs.spans.dialects import dialects_of
     from ihobs.store.home import Home
     from ihobs.store.telemetry import TelemetryStore
 
-    return TelemetryStore(Home.open(home, create=True))
+    return TelemetryStore(Home.open(settings.home, create=True), dialects=dialects_of(settings.dialects))
 
 
 _active = _Active()
