@@ -48,7 +48,7 @@ def show(frames: Iterator[Frame], fault: str, place: Path) -> Frame:
     """Show a demo while it runs, and then where to look next; return its last frame."""
     terminal = console()
     last = _live(frames, fault, terminal) if terminal.is_terminal else _lines(frames, fault, terminal)
-    terminal.print(_ending(last, place))
+    terminal.print(_ending(last, fault, place))
     return last
 
 
@@ -167,7 +167,7 @@ def _alerts(frame: Frame) -> Text:
     return Text("\n").join(lines) if lines else Text("no alert", style="green")
 
 
-def _ending(last: Frame, place: Path) -> Text:
+def _ending(last: Frame, fault: str, place: Path) -> Text:
     """Return the verdict and where to look next."""
     course, text = last.course, Text("\n")
     if course.normal_ns is None:
@@ -182,18 +182,26 @@ def _ending(last: Frame, place: Path) -> Text:
         )
         text.append(f"and cleared {course.cleared_after_s:.1f} s after it ended.\n", style="bold green")
     text.append("Look further:\n")
-    for command, why in _NEXT:
-        text.append(f"  ihobs --home {place} {command:<28}", style="bold")
+    for command, why in (_BY[fault], _RUNS[fault], _ALERTS):
+        text.append(f"  ihobs --home {place} {command:<22}", style="bold")
         text.append(f"{why}\n", style="dim")
     text.append("Watch a program of your own:\n")
     return text.append("  ihobs exec -- python app.py\n", style="bold")
 
 
-_NEXT = (
-    ("metrics --by node", "which node fails, and how slow each is"),
-    ("traces list --failed", "the runs that failed; then: traces show ID"),
-    ("alerts list", "what is firing, and since when"),
-)
+_BY = {
+    "errors": ("metrics --by node", "which node fails"),
+    "slow": ("metrics --by node", "how long each node takes"),
+    "cost": ("metrics --by model", "which model costs what"),
+    "quota": ("metrics --by provider", "who was called how often"),
+}
+_RUNS = {
+    "errors": ("traces list --failed", "the runs that failed; one of them: traces show ID"),
+    "slow": ("traces list", "the newest runs; one of them: traces show ID"),
+    "cost": ("traces list", "the newest runs; one of them: traces show ID"),
+    "quota": ("traces list --failed", "the runs that failed; one of them: traces show ID"),
+}
+_ALERTS = ("alerts list", "what is firing, and since when")
 
 
 def facts(last: Frame, fault: str, place: Path) -> dict[str, Any]:
