@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,6 +171,23 @@ def test_prompt_contents_are_masked_when_told_and_kept_without_a_terminal(run):
     assert json.loads(run("init", "--json").stdout)["content"] == "keep"
     assert json.loads(run("init", "--json", "--force", "--content", "mask").stdout)["content"] == "mask"
     assert in_force().instrument.content == "mask"
+
+
+@pytest.mark.parametrize(("typed", "content"), [("mask", "mask"), ("", "keep"), ("no\nmask", "mask")])
+def test_on_a_terminal_it_asks_what_becomes_of_prompt_contents(tmp_path, typed, content):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "ihobs", "init"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
+    os.close(theirs)
+    os.write(ours, f"{typed}\n".encode())
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the process is
+        while chunk := os.read(ours, 1024):
+            shown += chunk
+    os.close(ours)
+    assert process.wait(30) == 0
+    assert b"Keep or mask" in shown
+    assert load(tmp_path / "ihobs.yaml", environ={}).settings.instrument.content == content
 
 
 def test_show_says_where_each_value_comes_from(run, tmp_path, monkeypatch):
