@@ -93,11 +93,13 @@ def _json_import(requests: list[ExportTraceServiceRequest], total: int) -> Calla
     def work() -> None:
         with _store() as store:
             group: list[ExportTraceServiceRequest] = []
+            spans = 0
             for chunk in read_file(path):
                 group.append(chunk.request)
-                if count(group) >= COMMIT_SPANS:
+                spans += count([chunk.request])
+                if spans >= COMMIT_SPANS:
                     store.ingest_many(group, live=False)
-                    group = []
+                    group, spans = [], 0
             store.ingest_many(group, live=False)
             _assert_queryable(store, total)
 
