@@ -49,7 +49,7 @@ def read_fields(span: OtlpSpan, dialects: Dialects) -> tuple[list[Any], list[int
 
 def read_value(scalar: str | float | None, source: Source) -> Any:
     """Return what an attribute's value says as `source`, None when it is of no use."""
-    return _convert(_member(scalar, source) if source.path else scalar, source)
+    return _convert(member(scalar, source) if source.path else scalar, source)
 
 
 def _scalar(raw: Any) -> str | float | None:
@@ -67,7 +67,7 @@ def _scalar(raw: Any) -> str | float | None:
     return None
 
 
-def _member(text: str | float | None, source: Source) -> Any:
+def member(text: str | float | None, source: Source) -> Any:
     """Return the member of the JSON object in `text` that the source's path leads to, or None."""
     if not isinstance(text, str) or source.quoted not in text:
         return None
@@ -76,6 +76,8 @@ def _member(text: str | float | None, source: Source) -> Any:
         if not isinstance(document, dict):
             return None
         document = document.get(name)
+    if isinstance(document, str) and not document.isascii():
+        return document.encode("utf-8", "replace").decode()  # JSON may hold half a character; no database takes it
     return document
 
 
@@ -124,6 +126,6 @@ def _nano_usd(value: Any) -> int | None:
     """Return an amount of USD in nano-USD; None for what is no amount, or 0: so they write what they do not know."""
     try:
         amount = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return round(amount * 1e9) if 0 < amount <= MAX_COST_USD else None

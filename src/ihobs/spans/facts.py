@@ -103,7 +103,7 @@ def _count(span: Span, reading: Reading, result: Facts) -> None:
     if kind in _CALL_KINDS and not (kind in MODEL_KINDS and span.span_id in below.call):
         _count_call(span, sums, reading, failed=failed)
         _observe(result, key, CALL_FAMILY, span.duration_ns)
-        if kind in MODEL_KINDS and not failed and not has_usage(span) and not told_above(above, below):
+        if kind in MODEL_KINDS and not failed and not has_usage(span) and not told_above(span, reading):
             sums[USAGE_MISSING] += 1
     if kind in MODEL_KINDS and has_usage(span) and span.span_id not in below.usage:
         _count_usage(span, sums)

@@ -100,13 +100,25 @@ def _look_up(by_id: dict[int, Span]) -> tuple[dict[int, Above], list[Span]]:
             path.append(span)
             on_path.add(span.span_id)
             span = by_id.get(span.parent_id) if span.parent_id is not None else None
-        if span is not None and span.span_id in on_path:  # a loop of parents: broken where we entered it
+        if span is not None and span.span_id in on_path:
+            path = _cut_loop(path, span)
             above[path[-1].span_id] = _NOTHING
             order.append(path.pop())
         for child in reversed(path):
             above[child.span_id] = _seen_from(child, tree)
             order.append(child)
     return above, order
+
+
+def _cut_loop(path: list[Span], entry: Span) -> list[Span]:
+    """Return `path`, which leads up to a loop of parents, with the loop cut above its smallest span id.
+
+    Wherever the loop was entered, it becomes the same tree.
+    """
+    start = next(index for index, span in enumerate(path) if span.span_id == entry.span_id)
+    loop = path[start:]
+    top = min(range(len(loop)), key=lambda index: loop[index].span_id)
+    return path[:start] + loop[top + 1 :] + loop[: top + 1]
 
 
 def _seen_from(child: Span, tree: _Tree) -> Above:
@@ -180,14 +192,9 @@ def has_usage(span: Span) -> bool:
 
 def attempts_of(spans: Iterable[Span]) -> tuple[set[int], set[int]]:
     """Return the failed attempts that a later one made good, and all attempts after the first, by span id."""
-    groups: dict[tuple[int | None, int, str], list[Span]] = {}
-    for span in spans:
-        if span.attempt_key is not None:
-            groups.setdefault((span.parent_id, span.attempt_key, span.shape.name), []).append(span)
     recovered: set[int] = set()
     retries: set[int] = set()
-    for attempts in groups.values():
-        attempts.sort(key=lambda span: (span.start_ns, span.span_id))
+    for attempts in attempt_groups(spans):
         retries.update(span.span_id for span in attempts[1:])
         succeeded = False
         for span in reversed(attempts):
@@ -198,7 +205,20 @@ def attempts_of(spans: Iterable[Span]) -> tuple[set[int], set[int]]:
     return recovered, retries
 
 
-def told_above(above: Above, below: Below) -> bool:
-    """Return whether the call around this one tells the usage, and counts it."""
-    outer = above.model_call
-    return outer is not None and has_usage(outer) and outer.span_id not in below.usage
+def attempt_groups(spans: Iterable[Span]) -> list[list[Span]]:
+    """Return the spans that are attempts of one thing, together and in the order in which they began."""
+    groups: dict[tuple[int | None, int, str], list[Span]] = {}
+    for span in spans:
+        if span.attempt_key is not None:
+            groups.setdefault((span.parent_id, span.attempt_key, span.shape.name), []).append(span)
+    return [sorted(attempts, key=lambda span: (span.start_ns, span.span_id)) for attempts in groups.values()]
+
+
+def told_above(span: Span, reading: Reading) -> bool:
+    """Return whether a call around this one tells the usage, and counts it."""
+    outer = reading.above[span.span_id].model_call
+    while outer is not None and outer.span_id not in reading.below.usage:
+        if has_usage(outer):
+            return True
+        outer = reading.above[outer.span_id].model_call
+    return False
