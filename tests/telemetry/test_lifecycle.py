@@ -59,8 +59,9 @@ busy = threading.Event()
 def noise():
     while not busy.is_set():
         work(0)
+        busy.wait(0.002)
 
-threads = [threading.Thread(target=noise) for _ in range(2)]
+threads = [threading.Thread(target=noise, daemon=True) for _ in range(2)]
 for thread in threads:
     thread.start()
 for number in range(5):

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from ihobs.errors import StoreUnavailableError
 from ihobs.guard import guard, log
 from ihobs.store.wake import notify
+from ihobs.telemetry.loading import loading
 from ihobs.telemetry.places import MAX_SPAN_ATTRIBUTES, SCOPE
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class StoreExporter(SpanExporter):
         """Store a batch, and before it whatever is kept from earlier calls."""
         if ended:
             self._tell_limit(ended)
-            self._keep(_encode(ended), len(ended))
+            with loading:
+                request = _encode(ended)
+            self._keep(request, len(ended))
         self._store_kept()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -153,7 +156,8 @@ class StoreExporter(SpanExporter):
 
     def _opened(self) -> TelemetryStore:
         if self._store is None:
-            self._store = self._open_store()
+            with loading:
+                self._store = self._open_store()
         return self._store
 
 
