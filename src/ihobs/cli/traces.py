@@ -8,6 +8,7 @@ import click
 
 from ihobs.cli.moments import NO_DATA, SINCE_HELP, shown, since_ns
 from ihobs.cli.output import console, emit_json, json_option
+from ihobs.cli.traces_explain import explain
 
 if TYPE_CHECKING:
     from ihobs.cli.context import AppContext
@@ -19,7 +20,10 @@ SHOW_LIMIT = 100
 
 @click.group()
 def traces() -> None:
-    """List traces, and show one as a waterfall."""
+    """List traces, show one as a waterfall, and explain its numbers."""
+
+
+traces.add_command(explain)
 
 
 @traces.command("list")

@@ -28,7 +28,9 @@ SUMS = (*COUNTERS, "run_duration_ns", "call_duration_ns")
 RUN_FAMILY, CALL_FAMILY = 0, 1
 """Which histogram a duration goes to."""
 
-_CALL_KINDS = frozenset((*CALL_KINDS, "node"))
+COUNTED_KINDS = frozenset((*CALL_KINDS, "node"))
+"""Kinds of spans that count as calls."""
+
 _ZEROS = (0,) * len(SUMS)
 
 
@@ -100,7 +102,7 @@ def _count(span: Span, reading: Reading, result: Facts) -> None:
         sums[TIMED_OUT_RUNS] += bool(failed and span.flags & TIMED_OUT)
         sums[RUN_NS] += span.duration_ns
         _observe(result, key, RUN_FAMILY, span.duration_ns)
-    if kind in _CALL_KINDS and not (kind in MODEL_KINDS and span.span_id in below.call):
+    if kind in COUNTED_KINDS and not (kind in MODEL_KINDS and span.span_id in below.call):
         _count_call(span, sums, reading, failed=failed)
         _observe(result, key, CALL_FAMILY, span.duration_ns)
         if kind in MODEL_KINDS and not failed and not has_usage(span) and not told_above(span, reading):

@@ -107,9 +107,21 @@ def normalise(span: OtlpSpan, service: str, scope: str, dialects: Dialects, rece
 
 def _remembered_shape(texts: tuple[Any, ...], values: list[Any], dialects: Dialects) -> Shape:
     """Return the shape that `texts` make, and remember it for the next span like this one."""
-    service, scope, name, error, *_ = texts
+    if len(dialects.shapes) >= MAX_SHAPES:
+        dialects.shapes.clear()
+    shape = dialects.shapes[texts] = shape_of(texts[:4], values, dialects)
+    return shape
+
+
+def shape_of(texts: tuple[str, ...], values: list[Any], dialects: Dialects) -> Shape:
+    """Return the shape of a span.
+
+    Args:
+        texts: its service, scope, name and error. values: what its attributes say, in the order of FIELDS.
+    """
+    service, scope, name, error = texts
     kind, node = _kind_and_node(values, scope, name, dialects)
-    shape = Shape(
+    return Shape(
         service=service,
         scope=_text(scope),
         name=_text(name),
@@ -120,10 +132,6 @@ def _remembered_shape(texts: tuple[Any, ...], values: list[Any], dialects: Diale
         model=_text(values[_RESPONSE_MODEL] or values[_REQUEST_MODEL]),
         error=error,
     )
-    if len(dialects.shapes) >= MAX_SHAPES:
-        dialects.shapes.clear()
-    dialects.shapes[texts] = shape
-    return shape
 
 
 def _text(value: str | None) -> str:
