@@ -21,7 +21,7 @@ def test_there_are_conditions_for_every_fault():
     assert set(CONDITIONS) == {"none", *FAULTS}
 
 
-@pytest.mark.parametrize(("fault", "status", "share"), [("errors", 503, 0.4), ("quota", 429, 0.3)])
+@pytest.mark.parametrize(("fault", "status", "share"), [("errors", 503, 0.4), ("quota", 429, 0.2)])
 def test_about_the_given_share_of_requests_is_refused(fault, status, share):
     found = outcomes(fault)
     assert set(found) == {200, status}

@@ -10,6 +10,7 @@ from rich.console import Console
 from ihobs.cli import demo_screen
 from ihobs.clock import SECOND_NS
 from ihobs.demo.director import Frame
+from ihobs.demo.program import Report
 from ihobs.demo.scenario import Course
 from ihobs.model import Counters, Distribution, Event, MetricGroup, bucket_index
 from ihobs.store.state.alerts import AlertRow
@@ -55,6 +56,7 @@ FAULTY = Frame(
 DONE = replace(
     FAULTY,
     now_ns=at(31.2),
+    done=Report("done", at(31.1), processed=70, failed=10),
     course=replace(FAULTY.course, healthy_ns=at(16), phase="done").hear(CLEARED),
     alerts=(replace(FAULTY.alerts[0], state="resolved", level="ok", value=0.0),),
 )
@@ -101,7 +103,14 @@ def test_the_ending_says_how_long_the_alert_took_and_where_to_look(monkeypatch):
     text = shown([DONE], monkeypatch, terminal=False)
     assert "fired 2.0 s after the fault began and cleared 15.0 s after it ended" in text
     for command in ("metrics", "traces list --failed", "alerts list"):
-        assert f"ihobs --home .ihobs-demo {command}" in text
+        assert f"ihobs --config .ihobs-demo/ihobs.yaml {command}" in text
+
+
+@pytest.mark.parametrize(("failed", "verdict"), [(10, "counted the same"), (9, "counted otherwise!")])
+def test_the_ending_compares_the_runs_with_those_that_the_program_counted(monkeypatch, failed, verdict):
+    frame = replace(DONE, done=replace(DONE.done, processed=80 - failed, failed=failed))
+    assert verdict in shown([frame], monkeypatch, terminal=False)
+    assert demo_screen.facts(frame, "errors", PLACE)["ok"] is (failed == 10)
 
 
 @pytest.mark.parametrize(

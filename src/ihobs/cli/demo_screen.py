@@ -15,7 +15,7 @@ from ihobs.cli.figures import figures
 from ihobs.cli.output import console
 from ihobs.clock import SECOND_NS, isoformat
 from ihobs.demo.faults import CONDITIONS
-from ihobs.demo.place import PROGRAM_LOG
+from ihobs.demo.place import CONFIG, PROGRAM_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +162,7 @@ def _alerts(frame: Frame) -> Text:
     lines = []
     for row in frame.alerts:
         word = "resolved" if row.state == "resolved" else row.level
-        text = f"{'●' if row.state == 'firing' else '○'} {row.key:<12}{word:<10}"
+        text = f"{'●' if row.state == 'firing' else '○'} {row.key:<15}{word:<10}"
         lines.append(Text(text + value_shown(row.value, unit_of.get(row.key, "count")), style=_STYLE[row.level]))
     return Text("\n").join(lines) if lines else Text("no alert", style="green")
 
@@ -181,9 +181,14 @@ def _ending(last: Frame, fault: str, place: Path) -> Text:
             f"The alert {course.rule} fired {course.fired_after_s:.1f} s after the fault began ", style="bold green"
         )
         text.append(f"and cleared {course.cleared_after_s:.1f} s after it ended.\n", style="bold green")
+    if last.done is not None:
+        counted = (
+            f"InsightHub itself counted {last.done.processed} documents done and {last.done.failed} failed; ihobs "
+        )
+        text.append(counted + ("counted the same.\n" if last.is_exact else "counted otherwise!\n"))
     text.append("Look further:\n")
     for command, why in (_BY[fault], _RUNS[fault], _ALERTS):
-        text.append(f"  ihobs --home {place} {command:<22}", style="bold")
+        text.append(f"  ihobs --config {place / CONFIG} {command:<24}", style="bold")
         text.append(f"{why}\n", style="dim")
     text.append("Watch a program of your own:\n")
     return text.append("  ihobs exec -- python app.py\n", style="bold")
@@ -208,7 +213,7 @@ def facts(last: Frame, fault: str, place: Path) -> dict[str, Any]:
     """Return what a demo showed, for machines."""
     course = last.course
     return {
-        "ok": course.cleared is not None,
+        "ok": last.is_good,
         "fault": fault,
         "home": place,
         "alert": {
@@ -217,6 +222,7 @@ def facts(last: Frame, fault: str, place: Path) -> dict[str, Any]:
             "fired_after_s": course.fired_after_s,
             "cleared_after_s": course.cleared_after_s,
         },
+        "program": {"processed": last.done.processed, "failed": last.done.failed} if last.done else None,
         "total": figures(last.total, runs_known=True) if last.total else None,
         "story": [
             {"at": isoformat(entry.at_ns), "kind": entry.kind, "text": entry.text} for entry in story(course, fault)

@@ -26,11 +26,12 @@ def main(provider: str) -> None:
     stopped = threading.Event()
     worker = threading.Thread(target=workload.run, args=(stopped,), name="arrivals")
     worker.start()
-    say(sys.stdout, event="ready", documents=len(library.contents), at_ns=now_ns())
+    say(sys.stdout, event="ready", at_ns=now_ns())
     obey(sys.stdin, services, sys.stdout)
     stopped.set()
     worker.join()
-    say(sys.stdout, event="done", at_ns=now_ns(), **workload.outcomes)
+    outcomes = workload.outcomes
+    say(sys.stdout, event="done", at_ns=now_ns(), processed=outcomes["processed"], failed=outcomes["failed"])
 
 
 if __name__ == "__main__":

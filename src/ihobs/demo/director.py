@@ -20,13 +20,13 @@ from ihobs.store.state.alerts import AlertRow, history, load
 from ihobs.store.state.migrations import open_state
 
 if TYPE_CHECKING:
-    from ihobs.demo.program import Program
+    from ihobs.demo.program import Program, Report
     from ihobs.model import MetricGroup
     from ihobs.store.home import Home
 
 LOOK_EVERY_S = 0.2
 NORMAL_S = 6.0
-GRACE_S = 10.0
+GRACE_S = 20.0
 """How long the program may take to finish what it has begun."""
 
 RECENT_S = 10
@@ -41,6 +41,7 @@ class Frame:
 
     Attributes:
         recent: the last ten to twenty seconds. total: since the demo began. None before the first spans.
+        done: what the program itself counted, at the end.
         active: runs in progress. alerts: those that are or were firing.
     """
 
@@ -50,6 +51,20 @@ class Frame:
     total: MetricGroup | None
     active: int
     alerts: tuple[AlertRow, ...]
+    done: Report | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether ihobs counted the same runs and failures as the program did."""
+        if self.done is None or self.total is None:
+            return False
+        sums = self.total.counters
+        return (sums.runs, sums.failed_runs) == (self.done.processed + self.done.failed, self.done.failed)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the demo showed what it promises: the alert fired and cleared, and the numbers are right."""
+        return self.course.cleared is not None and self.is_exact
 
 
 class Director:
@@ -75,6 +90,7 @@ class Director:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._program, self._fault, self._clock, self._sleep = program, fault, clock, sleep
+        self._done: Report | None = None
         self._telemetry, self._state = open_telemetry(home), open_state(home)
         now = clock()
         self.course = Course(rule, now, limit_s, phase_ns=now)
@@ -99,7 +115,9 @@ class Director:
     def _listen(self) -> None:
         """Take in what the program reports and what the alerts did."""
         for report in self._program.reports():
-            if report.event == "conditions" and report.name == self._fault:
+            if report.event == "done":
+                self._done = report
+            elif report.event == "conditions" and report.name == self._fault:
                 self.course = replace(self.course, fault_ns=report.at_ns)
             elif report.event == "conditions":
                 self.course = replace(self.course, healthy_ns=report.at_ns)
@@ -134,5 +152,6 @@ class Director:
             recent=recent[0] if recent else None,
             total=total[0] if total else None,
             active=active_workflows(self._telemetry, now_ns=now),
+            done=self._done,
             alerts=tuple(row for row in load(self._state).values() if row.state in {"firing", "resolved"}),
         )

@@ -69,11 +69,11 @@ CONDITIONS: Mapping[str, Conditions] = {
     "slow": Conditions(latency_s=0.5, summary="model and search take half a second longer"),
     "cost": Conditions(expensive=True, summary="the usual model is gone, requests go to the most expensive one"),
     "quota": Conditions(
-        failing_ratio=0.3,
+        failing_ratio=0.2,
         error=RateLimitedError,
         refusal="429 rate limit reached for requests",
-        demand_ratio=2.0,
-        summary="twice as many documents arrive, and the provider answers 30 % of the requests with 429",
+        demand_ratio=2.2,
+        summary="twice as many documents arrive, and 20 % of the requests are answered with 429",
     ),
 }
 

@@ -12,10 +12,13 @@ DEFAULT_HOME = Path(".ihobs-demo")
 MARK = "this-is-a-demo"
 """A file that only demos write: a directory with it may be replaced by the next demo."""
 
+CONFIG = Path("ihobs.yaml")
+"""The demo's configuration, in its home."""
+
 PROGRAM_LOG = Path("logs", "insighthub.log")
 """Where in the home the stderr of the watched program goes, and with it that of `ihobs exec`."""
 
-WATCHED_RULE = {"errors": "error-rate", "slow": "slow-runs", "cost": "cost", "quota": "api-quota"}
+WATCHED_RULE = {"errors": "error-rate", "slow": "slow-runs", "cost": "cost-per-hour", "quota": "api-quota"}
 """The alert that each fault must raise."""
 
 _CONFIG = """\
@@ -25,12 +28,12 @@ service: insighthub
 instrument:
   targets: ["ihobs.demo.orchestrator:Orchestrator.process_content"]
   content: keep
-quotas: {openai: {requests_per_min: 2400}}
+quotas: {openai: {requests_per_min: 1700}}
 thresholds: {error_rate: {}, response_time: {}, api_quota: {}, cost_per_hour: {}, total_tokens_per_hour: {}}
 rules:
   - {id: error-rate, metric: error_rate, window: 10s, warning: 0.05, critical: 0.15}
   - {id: slow-runs, metric: response_time, stat: p95, window: 10s, warning: 1.5, critical: 2.5}
-  - {id: cost, metric: cost_per_hour, window: 10s, warning: 100, critical: 400}
+  - {id: cost-per-hour, metric: cost_per_hour, window: 10s, warning: 100, critical: 400}
   - {id: api-quota, metric: api_quota, window: 10s, warning: 0.80, critical: 0.95}
 """
 
@@ -47,7 +50,7 @@ def prepare(path: Path) -> tuple[Home, Path]:
         shutil.rmtree(path)
     home = Home.open(path, create=True)
     (home.path / MARK).touch()
-    config = home.path / "ihobs.yaml"
+    config = home.path / CONFIG
     config.write_text(_CONFIG, encoding="utf-8")
     return home, config
 

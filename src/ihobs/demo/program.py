@@ -23,11 +23,19 @@ OTHER_TELEMETRY = ("IHOBS_", "OTEL_", "LANGSMITH_", "LANGCHAIN_")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A line of the program's report: what happened and when."""
+    """A line of the program's report.
+
+    Attributes:
+        event: what happened: "ready", "conditions" or "done". name: of the conditions that came into force.
+        at_ns: when.
+        processed, failed: documents so far, when it is done.
+    """
 
     event: str
-    name: str
     at_ns: int
+    name: str = ""
+    processed: int = 0
+    failed: int = 0
 
 
 def command(home: Home, config: Path, provider: str) -> list[str]:
@@ -95,6 +103,5 @@ class Program:
             return
         with self._process.stdout as lines:
             for line in lines:
-                with contextlib.suppress(json.JSONDecodeError, KeyError):
-                    facts = json.loads(line)
-                    self._reports.put(Report(facts["event"], str(facts.get("name", "")), facts["at_ns"]))
+                with contextlib.suppress(json.JSONDecodeError, TypeError):
+                    self._reports.put(Report(**json.loads(line)))

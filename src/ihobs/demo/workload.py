@@ -17,7 +17,7 @@ from ihobs.demo.faults import CONDITIONS, Services
 if TYPE_CHECKING:
     from ihobs.demo.content import Content
 
-RUNS_PER_S = 6.0
+RUNS_PER_S = 5.0
 MAX_IN_FLIGHT = 24
 """More arrivals than that are turned away, as a queue with a limit does."""
 

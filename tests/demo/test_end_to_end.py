@@ -1,0 +1,91 @@
+"""`ihobs demo` as its user runs it: processes, disk and clock are real."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+IHOBS = [sys.executable, "-m", "ihobs"]
+
+
+def run(*arguments, cwd, **environ):
+    return subprocess.run(
+        [*IHOBS, *arguments],
+        cwd=cwd,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One whole demo, and the directory that it was run in."""
+    cwd = tmp_path_factory.mktemp("demo")
+    nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "IHOBS_HOME": str(cwd / "not-this-one")}
+    result = run("demo", "--json", cwd=cwd, **nowhere)
+    log = cwd / ".ihobs-demo" / "logs" / "insighthub.log"
+    assert result.returncode == 0, (result.stdout, result.stderr, log.read_text(encoding="utf-8"))
+    return cwd, json.loads(result.stdout)
+
+
+def test_the_alert_fires_and_clears_within_seconds(finished):
+    _, facts = finished
+    assert facts["ok"] is True
+    assert facts["alert"]["rule"] == "error-rate"
+    assert 0 < facts["alert"]["fired_after_s"] < 20
+    assert 0 < facts["alert"]["cleared_after_s"] < 45
+    assert [entry["kind"] for entry in facts["story"]][:4] == ["start", "normal", "fault", "alert"]
+
+
+def test_ihobs_counts_exactly_the_runs_that_the_program_counted(finished):
+    _, facts = finished
+    assert facts["total"]["runs"] == facts["program"]["processed"] + facts["program"]["failed"] > 50
+    assert facts["total"]["failed_runs"] == facts["program"]["failed"] > 0
+    assert facts["total"]["recovered_errors"] > 0
+
+
+def test_tokens_and_cost_are_known(finished):
+    _, facts = finished
+    total = facts["total"]
+    assert total["unpriced_calls"] == 0
+    assert 0 < total["cached_input_tokens"] < total["input_tokens"]
+    uncached = total["input_tokens"] - total["cached_input_tokens"]
+    per_million = 0.15 * uncached + 0.075 * total["cached_input_tokens"] + 0.60 * total["output_tokens"]
+    assert total["cost_usd"] == pytest.approx(per_million / 1e6, rel=1e-6)
+
+
+def test_the_other_commands_show_the_same(finished):
+    cwd, facts = finished
+    config = ("--config", ".ihobs-demo/ihobs.yaml")
+    by_node = json.loads(run(*config, "metrics", "--by", "node", "--json", cwd=cwd).stdout)["groups"]
+    assert {group["by"]["node"] for group in by_node} >= {"outline", "research", "draft", "review", "publish"}
+    total = json.loads(run(*config, "metrics", "--json", cwd=cwd).stdout)["groups"][0]
+    assert (total["runs"], total["failed_runs"]) == (facts["total"]["runs"], facts["total"]["failed_runs"])
+    alerts = {alert["rule"]: alert for alert in json.loads(run(*config, "alerts", "list", "--json", cwd=cwd).stdout)}
+    assert alerts["error-rate"]["state"] in {"resolved", "inactive"}
+
+
+def test_nothing_is_written_outside_the_demos_home(finished):
+    cwd, _ = finished
+    assert [path.name for path in cwd.iterdir()] == [".ihobs-demo"]
+
+
+def test_a_demo_does_not_replace_a_real_home(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "CURRENT").write_text("g0001\n", encoding="ascii")
+    result = run("demo", "--home", "home", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "home: is not the home of a demo" in result.stderr
+
+
+def test_a_real_provider_without_what_it_needs_is_refused_in_one_line(tmp_path):
+    result = run("demo", "--provider", "openai", cwd=tmp_path, OPENAI_API_KEY="")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: --provider openai: needs ")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
