@@ -107,3 +107,41 @@ def traces_dir():
     if not path.is_dir():
         pytest.skip(f"the real traces are not at {path}; set IHOBS_TRACES")
     return path
+
+
+SUMMED = "SELECT * FROM (SELECT bucket, {names}, {sums} FROM rollup_{table} JOIN series ON series.id = series_id)"
+COUNTED = (
+    "SELECT bucket, {names}, family, position, sum(count) AS count FROM histogram_{table} "
+    "JOIN series ON series.id = series_id GROUP BY bucket, {names}, family, position HAVING sum(count) != 0"
+)
+SPANS = (
+    "SELECT trace_id, span_id, parent_id, span.start_ns, duration_ns, bucket, flags, attempt_key, span.input_tokens, "
+    "span.output_tokens, cached_input_tokens, span.cost_nano_usd, shape.service, scope, name, kind, shape.workflow, "
+    "node, provider, model, error FROM span JOIN trace ON no = trace_no JOIN shape ON shape.id = shape_id"
+)
+TRACES = (
+    "SELECT trace_id, start_ns, end_ns, spans, failed_spans, runs, failed_runs, workflow, service, input_tokens, "
+    "output_tokens, cost_nano_usd, unpriced_calls, waiting FROM trace"
+)
+
+
+@pytest.fixture(scope="session")
+def ledger():
+    """Return all that a store holds, integer for integer, but for numbers that only the order of arrival gave."""
+    from ihobs.model import DIMENSIONS
+    from ihobs.spans.facts import SUMS
+    from ihobs.store.schema import RESOLUTIONS
+
+    def read(store):
+        names, found = ", ".join(DIMENSIONS), {}
+        with store.database.read() as connection:
+            for table in RESOLUTIONS:
+                words = {"table": table, "names": names, "sums": ", ".join(SUMS)}
+                rows = connection.execute(SUMMED.format(**words)).fetchall()
+                found[f"sums {table}"] = sorted(row for row in rows if any(row[1 + len(DIMENSIONS) :]))
+                found[f"counts {table}"] = sorted(connection.execute(COUNTED.format(**words)).fetchall())
+            found["spans"] = sorted(connection.execute(SPANS).fetchall(), key=repr)
+            found["traces"] = sorted(connection.execute(TRACES).fetchall())
+        return found
+
+    return read

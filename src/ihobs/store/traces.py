@@ -99,7 +99,11 @@ def write_trace(
     """Write a trace's summary row; `trace` is its number and its id."""
     failed_runs = sum(1 for span in spans if span.span_id in facts.runs and span.flags & FAILED)
     totals = [sum(column) for column in zip(*facts.sums.values(), strict=True)]
-    root = min(spans, key=lambda span: (span.span_id not in facts.runs, span.parent_id is not None, span.start_ns))
+
+    def late(span: Span) -> tuple[bool, bool, int, int]:
+        return span.span_id not in facts.runs, span.parent_id is not None, span.start_ns, span.span_id
+
+    root = min(spans, key=late)
     connection.execute(
         f"INSERT INTO trace VALUES ({', '.join('?' * 16)}) ON CONFLICT (no) DO UPDATE SET "  # noqa: S608 - only marks
         "received_ns = excluded.received_ns, start_ns = excluded.start_ns, end_ns = excluded.end_ns, "
