@@ -22,7 +22,7 @@ from ihobs.telemetry import exporter as module
 from ihobs.telemetry.exporter import StoreExporter
 from ihobs.telemetry.places import SCOPE, Place
 
-FLOW = Place("flow", "draft", None, 0, 0)
+FLOW = Place("flow", "draft")
 
 
 @pytest.fixture

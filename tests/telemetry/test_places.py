@@ -122,23 +122,14 @@ def test_a_call_outside_of_any_workflow_is_a_run_of_its_own(program):
     assert program.spans.active() == {"chat": 1}
 
 
-def test_inside_is_found_through_open_spans(program):
-    run = program.own("workflow", "flow")
-    tool = program.own("tool", "t", program.own("node", "n", run))
-    ids = [span.get_span_context().span_id for span in (run, tool)]
-    assert program.spans.is_inside(ids[1], ids[0])
-    assert not program.spans.is_inside(ids[0], ids[1])
-    assert not program.spans.is_inside(ids[0], ids[0])
-
-
 def test_a_forked_child_leaves_its_parents_spans_alone_but_knows_where_it_stands(program):
     run = program.own("workflow", "flow")
     program.spans.forked()
     assert program.spans.active() == {}
-    assert program.spans.is_inherited(run.get_span_context().span_id)
+    assert run.get_span_context().span_id in program.spans.inherited
     own = program.own("node", "n", run)
     assert program.names(own) == ("flow", "n")
-    assert not program.spans.is_inherited(own.get_span_context().span_id)
+    assert own.get_span_context().span_id not in program.spans.inherited
 
 
 def test_spans_that_are_never_ended_do_not_fill_the_memory(program, monkeypatch):

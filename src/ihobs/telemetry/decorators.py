@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from opentelemetry import trace
 
-from ihobs.telemetry.arguments import arguments_of
+from ihobs.telemetry.arguments import argument_recording, arguments_of
 from ihobs.telemetry.calls import traced
 from ihobs.telemetry.recording import Handle, LlmRecording, Recording, open_recording
 
@@ -48,7 +48,10 @@ class Block(Generic[Handle]):
         handle = self._handle
 
         def open_call(wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
-            return open_recording(name, {**attributes, **arguments_of(wrapped, args, kwargs)}, handle)
+            said = attributes
+            if argument_recording.enabled:
+                said = {**attributes, **arguments_of(wrapped, args, kwargs)}
+            return open_recording(name, said, handle)
 
         result: Function = traced(function, open_call)
         return result

@@ -14,7 +14,7 @@ import wrapt
 from opentelemetry import trace
 
 from ihobs.guard import guard
-from ihobs.telemetry.places import LANGCHAIN_SCOPE, open_spans
+from ihobs.telemetry.places import LANGCHAIN_SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,12 @@ def innermost_context() -> Context | None:
     run = _current_run_span()
     if run is None:
         return None
-    current = trace.get_current_span().get_span_context()
-    if not current.is_valid or open_spans.is_inside(run.get_span_context().span_id, current.span_id):
+    current = trace.get_current_span()
+    if not current.get_span_context().is_valid or _started_ns(run) > _started_ns(current):
         return trace.set_span_in_context(run)
     return None
+
+
+def _started_ns(span: Span) -> int:
+    """Return when a span started. Of two spans around one piece of code the inner one is the younger."""
+    return getattr(span, "start_time", None) or 0

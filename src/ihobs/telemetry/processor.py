@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import StatusCode, TraceFlags
 
 from ihobs.clock import SECOND_NS, Clock, now_ns
 from ihobs.guard import guard
@@ -97,14 +97,17 @@ class IhobsSpanProcessor(SpanProcessor):
             context = span.context
             if context is None:
                 return
-            place = self._open.closed(context.span_id)
-            if not context.trace_flags.sampled or self._open.is_inherited(context.span_id):
+            span_id = context.span_id
+            place, is_run = self._open.closed(span_id)
+            if not context.trace_flags & TraceFlags.SAMPLED or span_id in self._open.inherited:
                 return
-            if self._closed or len(self._queue) >= MAX_QUEUED_SPANS:
+            waiting = len(self._queue)
+            if self._closed or waiting >= MAX_QUEUED_SPANS:
                 self.dropped_spans += 1
                 return
             self._queue.append((span, place))
-            if not self._wake_pending and (len(self._queue) >= FLUSH_SPANS or _is_failed_run(span, place)):
+            is_due = waiting >= FLUSH_SPANS - 1 or (is_run and span.status.status_code is StatusCode.ERROR)
+            if is_due and not self._wake_pending:
                 self._wake_pending = True
                 self._wake.put(None)
             if self._worker is None:
@@ -197,13 +200,6 @@ class IhobsSpanProcessor(SpanProcessor):
         self._worker = None
         self._reported, self._reported_ns = {}, 0
         self.dropped_spans = self._told_dropped_spans = 0
-
-
-def _is_failed_run(span: ReadableSpan, place: Place | None) -> bool:
-    """Return whether a run just failed: someone may want to hear of it now."""
-    if span.status.status_code is not StatusCode.ERROR:
-        return False
-    return place is None or place.run is not None or place.parent_id == 0
 
 
 _processors: weakref.WeakSet[IhobsSpanProcessor] = weakref.WeakSet()

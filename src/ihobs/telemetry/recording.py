@@ -58,16 +58,14 @@ class Recording:
 
     def attach(self) -> None:
         """Make the span the current one of this thread or task, until `detach`."""
-        with guard:
-            if self._context is not None:
-                self._token = otel_context.attach(self._context)
+        if self._context is not None:
+            self._token = otel_context.attach(self._context)
 
     def detach(self) -> None:
         """Make the span that was current before the current one again."""
-        with guard:
-            if self._token is not None:
-                otel_context.detach(self._token)
-                self._token = None
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
 
     def end(self, error: BaseException | None = None) -> None:
         """End the span; with an `error` that is one, as failed."""
