@@ -21,6 +21,7 @@ def test_the_next_demo_starts_from_nothing(tmp_path):
     prepare(tmp_path / "demo")
     assert not (tmp_path / "demo" / "alerts.log").exists()
     assert (tmp_path / "demo" / MARK).is_file()
+    assert (tmp_path / "demo" / ".gitignore").read_text(encoding="utf-8") == "*\n"
 
 
 def test_an_empty_directory_may_become_a_demo_home(tmp_path):

@@ -112,7 +112,7 @@ def _screen(frame: Frame, fault: str) -> Group:
     for phase in PHASES:
         current = phase == course.phase
         head.append(f" {phase} ", style="bold reverse" if current else "dim")
-    head.append(f"  {(frame.now_ns - course.started_ns) / SECOND_NS:4.0f} s", style="dim")
+    head.append(f"  {(frame.now_ns - course.started_ns) / SECOND_NS:4.0f} s   {frame.active} running", style="dim")
     told = [_line(entry, course.started_ns) for entry in story(course, fault)]
     return Group(head, Text(), _table(frame), Text(), _alerts(frame), Text(), *told)
 

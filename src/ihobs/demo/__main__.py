@@ -27,9 +27,11 @@ def main(provider: str) -> None:
     worker = threading.Thread(target=workload.run, args=(stopped,), name="arrivals")
     worker.start()
     say(sys.stdout, event="ready", at_ns=now_ns())
-    obey(sys.stdin, services, sys.stdout)
-    stopped.set()
-    worker.join()
+    try:
+        obey(sys.stdin, services, sys.stdout)
+    finally:
+        stopped.set()
+        worker.join()
     outcomes = workload.outcomes
     say(sys.stdout, event="done", at_ns=now_ns(), processed=outcomes["processed"], failed=outcomes["failed"])
 

@@ -101,14 +101,16 @@ class Director:
         Raises:
             StoreUnavailableError: the program has ended by itself.
         """
+        grace_s = 0.0  # when we are interrupted
         try:
             while self.course.phase != "done":
                 self._listen()
                 self._move()
                 yield self._look()
                 self._sleep(LOOK_EVERY_S)
+            grace_s = GRACE_S
         finally:
-            self._program.stop(grace_s=GRACE_S)
+            self._program.stop(grace_s=grace_s)
         self._listen()
         yield self._look()
 

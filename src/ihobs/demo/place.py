@@ -50,6 +50,7 @@ def prepare(path: Path) -> tuple[Home, Path]:
         shutil.rmtree(path)
     home = Home.open(path, create=True)
     (home.path / MARK).touch()
+    (home.path / ".gitignore").write_text("*\n", encoding="utf-8")
     config = home.path / CONFIG
     config.write_text(_CONFIG, encoding="utf-8")
     return home, config

@@ -93,7 +93,7 @@ class Program:
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            self._process.terminate()  # ihobs exec passes it on
+            self._process.terminate()  # ihobs exec passes it on, and ends when the program has
             self._process.wait()
         self._reader.join()
         return self._process.returncode
