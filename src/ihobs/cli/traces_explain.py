@@ -99,7 +99,7 @@ def _lines(detail: SpanDetail, explanation: Explanation) -> Iterator[Text]:
     )
     width = max((len(clue.field) for clue in explanation.clues), default=0)
     for clue in explanation.clues:
-        yield Text(f"{indent}    {clue.field:<{width}}  {inert(_clue(clue))}", style="" if clue.used else "dim")
+        yield Text(f"{indent}    {clue.field:<{width}}  {_clue(clue)}", style="" if clue.used else "dim")
     for reason in explanation.reasons:
         yield Text(f"{indent}  - {inert(reason)}")
     if explanation.counts:
@@ -107,14 +107,15 @@ def _lines(detail: SpanDetail, explanation: Explanation) -> Iterator[Text]:
 
 
 def _clue(clue: Clue) -> str:
+    from ihobs.cli.inert import inert
     from ihobs.spans.clues import place
 
-    told = " ".join(str(clue.told).split())
+    told = inert(clue.told)
     told = told if len(told) <= TOLD_WIDTH else f"{told[: TOLD_WIDTH - 1]}…"
-    meaning = "" if clue.value is None or str(clue.value) == str(clue.told) else f" = {clue.value}"
+    meaning = "" if clue.value is None or str(clue.value) == str(clue.told) else f" = {inert(clue.value)}"
     if meaning and clue.field.endswith("cost"):
         meaning += " nano-USD"
-    where = f"{place(clue.key, clue.path)} ({clue.dialect})"
+    where = inert(f"{place(clue.key, clue.path)} ({clue.dialect})")
     return f"{told}{meaning}  {where}" if clue.used else f"[{told}{meaning}]  {where}: {clue.why_not}"
 
 
