@@ -73,7 +73,7 @@ CONDITIONS: Mapping[str, Conditions] = {
         error=RateLimitedError,
         refusal="429 rate limit reached for requests",
         demand_ratio=2.2,
-        summary="twice as many documents arrive, and 20 % of the requests are answered with 429",
+        summary="more than twice as many documents arrive, and 20 % of the requests are answered with 429",
     ),
 }
 
