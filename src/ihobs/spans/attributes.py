@@ -38,6 +38,8 @@ def read_fields(span: OtlpSpan, dialects: Dialects) -> tuple[list[Any], list[int
                     value = raw.string_value
                 elif source.counts and 0 < raw.int_value <= MAX_TOKENS:
                     value = raw.int_value
+                elif source.path and source.quoted not in raw.string_value:
+                    continue  # most members of a JSON object are not there, and most spans have no such object
                 else:
                     value = None
                 if not value:
@@ -128,4 +130,4 @@ def _nano_usd(value: Any) -> int | None:
         amount = float(value)
     except (ValueError, OverflowError):
         return None
-    return round(amount * 1e9) if 0 < amount <= MAX_COST_USD else None
+    return round(amount * 1e9) or None if 0 < amount <= MAX_COST_USD else None
