@@ -117,7 +117,7 @@ class Duties:
         return True
 
     def stop(self) -> None:
-        """Finish what is being done, evaluate and deliver once more, and give the duties back."""
+        """Finish what is being done, price, evaluate and deliver once more, and give the duties back."""
         if not self._threads:
             return
         self._stopping.set()
@@ -128,6 +128,7 @@ class Duties:
         if any(thread.is_alive() for thread in self._threads):
             log.warning("a receiver or a plug-in does not answer; what is not delivered is delivered at the next start")
         else:
+            self._attempt("prices", self._price)  # a short program ends before its first model was looked up
             self._attempt("evaluate", self._evaluate)
             self._attempt("deliver", self._outbox.deliver)
         self._threads = []
@@ -211,12 +212,15 @@ class Duties:
     def _keep_up(self) -> None:
         """Count orphans, fill in prices, fold and retain; each by itself."""
         self._attempt("settle", lambda: self._wake_if(self._store.settle()))
-        self._attempt("prices", lambda: self._wake_if(prices.fill(self._store)))
+        self._attempt("prices", lambda: self._wake_if(self._price()))
         now = self._clock()
         if self._maintained_ns is None or not 0 <= now - self._maintained_ns < MAINTAIN_NS:
             self._maintained_ns = now
             self._attempt("maintain", self._store.maintain)
         self._stopping.wait(SETTLE_S)
+
+    def _price(self) -> int:
+        return prices.fill(self._store)
 
     def _wake_if(self, changed: int) -> None:
         if changed:

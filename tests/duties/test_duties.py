@@ -260,8 +260,9 @@ def test_a_receiver_that_hangs_delays_no_evaluation(home, duties, listener):
 
     duties(hangs=Hangs())
     ingest(home, *[Run(failed=True) for _ in range(5)])
-    ingest(home, *[Run() for _ in range(200)])
     listener.wait_for(lambda: listener.events)
+    ingest(home, *[Run() for _ in range(200)])
+    listener.wait_for(lambda: len(listener.events) == 2)
     release.set()
 
 
@@ -279,6 +280,30 @@ def test_prices_are_filled_and_orphans_counted_without_being_asked(home, duties)
             return groups[0].counters
 
         until(lambda: numbers().cost_nano_usd == 150_000_000 and numbers().runs == 1)
+
+
+def cost_nano_usd(home):
+    with TelemetryStore(home) as store:
+        groups = metrics(store.database, start_ns=0, end_ns=now_ns()).groups
+    return groups[0].counters.cost_nano_usd if groups else None
+
+
+def test_a_model_that_is_first_seen_later_gets_its_price_beside_one_that_has_none(home, duties):
+    duties()
+    ingest(home, Run(input_tokens=1_000_000, output_tokens=0), Run(model="no-such-model"))
+    until(lambda: cost_nano_usd(home) == 150_000_000)
+    ingest(home, Run(model="gpt-4o", input_tokens=1_000_000, output_tokens=0))
+    until(lambda: cost_nano_usd(home) == 2_650_000_000)
+
+
+def test_a_program_that_ends_at_once_has_a_cost(home, duties):
+    clock = FakeClock(now_ns())
+    running = duties(clock=clock)
+    until(lambda: running._maintained_ns is not None)  # the first round of upkeep has found nothing to price
+    running._stopping.set()
+    ingest(home, Run(input_tokens=1_000_000, output_tokens=0))
+    running.stop()
+    assert cost_nano_usd(home) == 150_000_000
 
 
 def test_payloads_are_kept_as_long_as_the_configuration_says(home, duties):
