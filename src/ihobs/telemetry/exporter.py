@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from ihobs.errors import StoreUnavailableError
 from ihobs.guard import guard, log
 from ihobs.store.wake import notify
+from ihobs.telemetry.encode import Stamps, encode
 from ihobs.telemetry.loading import loading
 from ihobs.telemetry.places import MAX_SPAN_ATTRIBUTES, SCOPE
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
     from opentelemetry.sdk.trace import ReadableSpan
 
     from ihobs.store.telemetry import TelemetryStore
@@ -167,32 +167,20 @@ _inherited: list[object] = []
 
 def _encode(ended: Sequence[Ended]) -> ExportTraceServiceRequest:
     """Return the spans as one OTLP request, each with the names of its place."""
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # slow: not before it is needed
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # slow: not before it is needed
 
-    request = encode_spans([span for span, _ in ended])
-    places = {
-        span.context.span_id.to_bytes(8, "big"): place
-        for span, place in ended
-        if place is not None and span.context is not None and (place.workflow or place.node)
-    }
-    if places:
-        for resource_spans in request.resource_spans:
-            for scope_spans in resource_spans.scope_spans:
-                own = scope_spans.scope.name == SCOPE
-                for span in scope_spans.spans:
-                    place = places.get(span.span_id)
-                    if place is not None:
-                        said = {item.key for item in span.attributes} if own else _NOTHING
-                        span.attributes.extend(_stamps(place, said))
+    request = trace_service_pb2.ExportTraceServiceRequest()
+    request.ParseFromString(encode([(span, _stamps(span, place)) for span, place in ended]))
     return request
 
 
-_NOTHING: frozenset[str] = frozenset()
-
-
-def _stamps(place: Place, said: set[str] | frozenset[str]) -> list[KeyValue]:
-    """Return the attributes that name a place, without those in `said`."""
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-
-    names = (("ihobs.workflow", place.workflow), ("ihobs.node", place.node))
-    return [KeyValue(key=key, value=AnyValue(string_value=name)) for key, name in names if name and key not in said]
+def _stamps(span: ReadableSpan, place: Place | None) -> Stamps:
+    """Return the attributes that name a span's place, without those that it has."""
+    if place is None:
+        return ()
+    names = [(key, name) for key, name in (("ihobs.workflow", place.workflow), ("ihobs.node", place.node)) if name]
+    scope = span.instrumentation_scope
+    if names and scope is not None and scope.name == SCOPE:
+        said = span.attributes or {}
+        return [(key, name) for key, name in names if key not in said]
+    return names
