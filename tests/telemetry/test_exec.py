@@ -129,6 +129,25 @@ def test_exporters_that_opentelemetrys_variables_ask_for_are_set_up_beside_ihobs
     assert programs.counted().runs == 1
 
 
+def test_a_program_that_instruments_itself_is_followed(programs):
+    programs.write("def double(x):\n    return 2 * x\n", "library.py")
+    ended = programs.execute(
+        """
+import ihobs
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+handle = ihobs.instrument(service="of the program", targets=["library:double"])
+assert isinstance(trace.get_tracer_provider(), TracerProvider)
+assert ihobs.instrument(service="ignored") is handle
+import library
+library.double(1)
+"""
+    )
+    assert (ended.code, ended.out) == (0, "")
+    assert programs.counted(service="of the program", workflow="double").runs == 1
+    assert programs.counted().spans == 1
+
+
 def test_it_can_be_switched_off(programs):
     ended = programs.execute(RUN, env={"IHOBS_DISABLED": "1"})
     assert ended.code == 0

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 _current_run_span: Callable[[], Span | None] | None = None
 
 
-def instrument_langchain(*, mask_content: bool) -> None:
+def instrument_langchain(*, mask_content: Callable[[], bool]) -> None:
     """Have LangChain's runs recorded as soon as langchain_core is imported, if OpenInference is installed.
 
     Its spans go to the provider that is set for everybody when they start.
 
     Args:
-        mask_content: keep prompts, answers and documents out of the spans. Names, models, tokens and the
-            metadata that names nodes stay.
+        mask_content: whether to keep prompts, answers and documents out of the spans; asked when LangChain is
+            imported. Names, models, tokens and the metadata that names nodes stay.
     """
 
     def imported(module: ModuleType) -> None:
@@ -41,7 +41,7 @@ def instrument_langchain(*, mask_content: bool) -> None:
             # The import statement binds the name a moment after this hook; OpenInference needs it now.
             sys.modules["langchain_core"].callbacks = module  # type: ignore[attr-defined]  # a module's attribute
             if find_spec("openinference") is not None and find_spec(LANGCHAIN_SCOPE) is not None:
-                _instrument(mask_content=mask_content)
+                _instrument(mask_content=mask_content())
 
     wrapt.register_post_import_hook(imported, "langchain_core.callbacks")
 

@@ -73,6 +73,10 @@ class Attachment:
             return self._service or program_name()
         return str(self.provider.resource.attributes.get(SERVICE_NAME, ""))
 
+    def rename(self, service: str | None) -> None:
+        """Use another name for a provider of ours, if it is still to be made."""
+        self._service = service
+
     def attach(self) -> None:
         """Join the provider of the program; make one of ours, set for everybody, when it has none."""
         with self._lock:

@@ -29,32 +29,30 @@ class Instrumentation:
     """What `instrument()` returns.
 
     Attributes:
-        enabled: False when `IHOBS_DISABLED` is set, or something of ours is wrong and was logged.
-        targets: what became of the targets.
+        enabled: False when `IHOBS_DISABLED` is set, something of ours is wrong and was logged, or after `shutdown`.
     """
 
-    def __init__(self, processor: IhobsSpanProcessor | None = None, targets: TargetPatches | None = None) -> None:
-        self._processor = processor
-        self.targets = targets or TargetPatches()
-        self.enabled = processor is not None
+    def __init__(self, running: _Running | None = None) -> None:
+        self._running = running
+        self.enabled = running is not None
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Targets that could not be found, in words."""
-        return tuple(self.targets.problems)
+        return () if self._running is None else tuple(self._running.targets.problems)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until the spans that have ended are handed to the home; False when it took longer."""
         with guard:
-            if self._processor is not None:
-                return self._processor.force_flush(int(timeout_s * 1000))
+            if self._running is not None:
+                return self._running.processor.force_flush(int(timeout_s * 1000))
         return not self.enabled
 
     def shutdown(self) -> None:
         """Flush and stop recording. `instrument()` may be called again."""
         with guard:
-            if self._processor is not None:
-                self._processor.shutdown()
+            if self._running is not None:
+                self._running.processor.shutdown()
         self.enabled = False
 
 
@@ -70,8 +68,8 @@ def instrument(
     """Record the spans of this process in a home.
 
     Call it once, after setting up OpenTelemetry if the program does that: an SDK TracerProvider that is there is
-    joined, and stays in charge; else one is made and set for everybody. A second call returns the first's result.
-    Arguments go over the environment, which goes over `ihobs.yaml`.
+    joined, and stays in charge; else one is made and set for everybody. A second call returns the first's result;
+    under `ihobs exec` the program's first call counts. Arguments go over the environment, which goes over `ihobs.yaml`.
 
     Args:
         home: the directory of the databases; made when it does not exist.
@@ -107,60 +105,83 @@ class _Active:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._current: Instrumentation | None = None
+        self._running: _Running | None = None
+        self._handle = Instrumentation()
 
     def start(
         self, config: str | Path | None, overrides: Mapping[str, object], *, whole_program: bool
     ) -> Instrumentation:
         with guard, self._lock:
-            if self._current is None or not self._current.enabled:
-                self._current = self._set_up(config, overrides, whole_program=whole_program)
-            return self._current
+            if self._running is None or not self._handle.enabled:
+                self._running = _set_up(config, overrides, whole_program=whole_program)
+                self._handle = Instrumentation(self._running)
+            elif self._running.is_provisional and not whole_program:
+                self._running.take_over(_load(config, overrides))
+            return self._handle
         return Instrumentation()
 
-    def _set_up(
-        self, config: str | Path | None, overrides: Mapping[str, object], *, whole_program: bool
-    ) -> Instrumentation:
-        from pathlib import Path
 
-        from ihobs.config import load
+class _Running:
+    """The parts of a running instrumentation.
 
-        try:
-            settings = load(None if config is None else Path(config), overrides=overrides).settings
-        except IhobsError as error:
-            log.error("ihobs records nothing: %s", error)
-            return Instrumentation()
-        if settings.disabled:
-            return Instrumentation()
-        return _instrument(settings, whole_program=whole_program)
+    Attributes:
+        is_provisional: started for the whole program, which may still ask for something else.
+    """
+
+    def __init__(self, settings: Settings, *, whole_program: bool) -> None:
+        self.settings, self.is_provisional = settings, whole_program
+        self.processor = IhobsSpanProcessor(StoreExporter(self._open_store, service=self._service))
+        self.attachment = Attachment(self.processor, settings.service)
+        self.targets = TargetPatches()
+        flush_at_exit(self.processor)
+        if whole_program:
+            flush_on_sigterm(self.processor)
+            self.attachment.attach_when_known()
+        else:
+            self.attachment.attach()
+        argument_recording.enabled = settings.instrument.arguments
+        instrument_langchain(mask_content=lambda: self.settings.instrument.content == "mask")
+        self.targets.watch(settings.instrument.targets)
+
+    def take_over(self, settings: Settings | None) -> None:
+        """Follow what a program under `ihobs exec` asks for itself, as far as nothing has been recorded yet."""
+        self.is_provisional = False
+        if settings is not None and not settings.disabled:
+            self.settings = settings
+            self.attachment.rename(settings.service)
+            argument_recording.enabled = settings.instrument.arguments
+            self.targets.watch(settings.instrument.targets)
+        self.attachment.attach()
+
+    def _service(self) -> str:
+        return self.attachment.service()
+
+    def _open_store(self) -> TelemetryStore:
+        """Open the store, making the home. Called on the worker thread, when the first spans are there."""
+        from ihobs.store.home import Home
+        from ihobs.store.telemetry import TelemetryStore
+
+        return TelemetryStore(Home.open(self.settings.home, create=True))
 
 
-def _instrument(settings: Settings, *, whole_program: bool) -> Instrumentation:
-    def service() -> str:
-        return attachment.service()
-
-    processor = IhobsSpanProcessor(StoreExporter(lambda: _open_store(settings), service=service))
-    attachment = Attachment(processor, settings.service)
-    flush_at_exit(processor)
-    if whole_program:
-        flush_on_sigterm(processor)
-        attachment.attach_when_known()
-    else:
-        attachment.attach()
-    argument_recording.enabled = settings.instrument.arguments
-    instrument_langchain(mask_content=settings.instrument.content == "mask")
-    patches = TargetPatches()
-    patches.watch(settings.instrument.targets)
-    return Instrumentation(processor, patches)
+def _set_up(config: str | Path | None, overrides: Mapping[str, object], *, whole_program: bool) -> _Running | None:
+    settings = _load(config, overrides)
+    if settings is None or settings.disabled:
+        return None
+    return _Running(settings, whole_program=whole_program)
 
 
-def _open_store(settings: Settings) -> TelemetryStore:
-    """Open the store, making the home. Called on the worker thread, when the first spans are there."""
-    from ihobs.spans.dialects import dialects_of
-    from ihobs.store.home import Home
-    from ihobs.store.telemetry import TelemetryStore
+def _load(config: str | Path | None, overrides: Mapping[str, object]) -> Settings | None:
+    """Return the settings; None when they cannot be used, which is logged."""
+    from pathlib import Path
 
-    return TelemetryStore(Home.open(settings.home, create=True), dialects=dialects_of(settings.dialects))
+    from ihobs.config import load
+
+    try:
+        return load(None if config is None else Path(config), overrides=overrides).settings
+    except IhobsError as error:
+        log.error("ihobs records nothing: %s", error)
+        return None
 
 
 _active = _Active()

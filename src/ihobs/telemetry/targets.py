@@ -65,11 +65,14 @@ class TargetPatches:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self._watched: set[str] = set()
 
     def watch(self, targets: Sequence[str]) -> None:
-        """Have `targets` wrapped, now or when their modules are imported."""
+        """Have `targets` wrapped, now or when their modules are imported; those that are watched already are not."""
         main = _main_module(getattr(sys, "orig_argv", []))
-        for text in targets:
+        fresh = [text for text in targets if text not in self._watched]
+        self._watched.update(fresh)
+        for text in fresh:
             target = parse_target(text)
             if target is None:
                 self._problem(f"target '{text}' is not of the form 'package.module:Class.method'")
