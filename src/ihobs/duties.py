@@ -131,6 +131,7 @@ class Duties:
             self._attempt("prices", self._price)  # a short program ends before its first model was looked up
             self._attempt("evaluate", self._evaluate)
             self._attempt("deliver", self._outbox.deliver)
+            self._attempt("end", lambda: progress.record_reached(self._state, progress.DUTIES, self._clock()))
         self._threads = []
         self._close_connections()
         self._held.close()

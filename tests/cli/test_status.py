@@ -83,6 +83,18 @@ def test_a_watched_program_without_a_duties_process_is_a_finding(filled, ihobs):
     assert "no duties process is alive" in result.stdout
 
 
+def test_a_program_that_ended_together_with_its_duties_is_no_finding(filled, ihobs):
+    from ihobs.config import load
+    from ihobs.duties import Duties
+    from ihobs.plugins import load as load_plugins
+
+    filled.span("job", 1, kind="workflow").store()
+    with Duties(filled.home, load().settings, load_plugins(), receivers={}):
+        pass
+
+    assert "no duties process is alive" not in ihobs("status").stdout
+
+
 def test_a_duties_process_is_named_and_makes_the_finding_go(filled, ihobs, duties):
     filled.span("job", 1, kind="workflow").store()
     result = ihobs("status", "--json")

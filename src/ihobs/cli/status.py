@@ -46,6 +46,7 @@ class Status:
         telemetry: what the telemetry database says; None: it does not exist yet.
         active_workflows: running now, as the processes that run them say.
         alerts: None: no rule has been evaluated yet.
+        evaluated_until_ns: when the last duties process ended in good order; None: none did.
     """
 
     home: Path
@@ -57,6 +58,7 @@ class Status:
     telemetry: Health | None
     active_workflows: int
     alerts: AlertCount | None
+    evaluated_until_ns: int | None = None
 
 
 @click.command()
@@ -104,6 +106,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         telemetry=health(telemetry, now_ns=now_ns) if telemetry else None,
         active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
         alerts=_alerts(home) if sizes["state"] is not None else None,
+        evaluated_until_ns=_evaluated_until_ns(home) if sizes["state"] is not None else None,
     )
 
 
@@ -119,8 +122,16 @@ def findings(found: Status, now_ns: int) -> Iterator[str]:
     for loss in telemetry.losses:
         if now_ns - loss.last_ns < LOSS_MATTERS_NS:
             yield f"{plural(loss.spans, 'span')} lost ({loss.reason}), the last at {shown(loss.last_ns)} UTC"
-    if found.duties_pid is None and (telemetry.live_ns is not None or found.active_workflows):
+    watched_ns = now_ns if found.active_workflows else telemetry.live_ns
+    if found.duties_pid is None and watched_ns is not None and watched_ns > (found.evaluated_until_ns or 0):
         yield "a program is being watched, but no duties process is alive: nothing evaluates its alerts"
+
+
+def _evaluated_until_ns(home: Home) -> int | None:
+    from ihobs.store.state import progress
+    from ihobs.store.state.migrations import open_state
+
+    return progress.reached_ns(open_state(home), progress.DUTIES)
 
 
 def _alerts(home: Home) -> AlertCount:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ihobs.store.database import Database
 
+DUTIES = "duties"
+"""Until when alerts were evaluated by an owner of the duties who ended in good order."""
+
 
 def reached_ns(database: Database, name: str) -> int | None:
     """Return until when the work called `name` is done; None when it never was."""
