@@ -17,6 +17,9 @@ MAX_TOKENS = 2**40
 MAX_COST_USD = 1_000_000.0
 """A call that says it cost more is not believed."""
 
+MAX_KNOWN = 1000
+"""Texts that a source remembers: kinds, models and providers are few."""
+
 _UNSEEN = 1 << 30
 
 
@@ -30,22 +33,24 @@ def read_fields(span: OtlpSpan, dialects: Dialects) -> tuple[list[Any], list[int
         if found is None:
             continue
         raw = attribute.value
-        value: Any
+        text = raw.string_value
         for source in found:
             field = source.field
-            if source.rank < ranks[field]:
-                if source.plain:
-                    value = raw.string_value
-                elif source.counts and 0 < raw.int_value <= MAX_TOKENS:
-                    value = raw.int_value
-                elif source.path and source.quoted not in raw.string_value:
-                    continue  # most members of a JSON object are not there, and most spans have no such object
-                else:
-                    value = None
-                if not value:
-                    value = read_value(_scalar(raw), source)
-                if value is not None:
-                    values[field], ranks[field] = value, source.rank
+            if source.rank >= ranks[field]:
+                continue
+            value: Any
+            if source.path:  # most members of a JSON object are not there, and most spans have no such object
+                value = read_value(text, source) if source.quoted in text else None
+            elif source.plain and text:
+                value = text
+            elif source.counts and 0 < raw.int_value <= MAX_TOKENS:
+                value = raw.int_value
+            else:
+                value = source.known.get(text) or read_value(_scalar(raw), source)
+                if source.few and text and value and len(source.known) < MAX_KNOWN:
+                    source.known[text] = value
+            if value is not None:
+                values[field], ranks[field] = value, source.rank
     return values, ranks
 
 

@@ -8,7 +8,8 @@ span costs one look-up an attribute.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ class Source:
         ignore: values that count as absent, in lower case.
         plain: a text that is not empty is the value as it stands. counts: the value is an integer.
         quoted: the first member of the path as it stands in the text; a text without it need not be parsed.
+        few: the values are texts of which there are few. known: what such texts were read as before.
     """
 
     field: int
@@ -82,6 +84,8 @@ class Source:
     plain: bool = False
     counts: bool = False
     quoted: str = ""
+    few: bool = False
+    known: dict[str, str] = dataclass_field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ class Dialects:
     token_counts: tuple[TokenCounts, ...]
     control_flow: frozenset[str]
     error_by_event: frozenset[str]
-    shapes: dict[tuple[Any, ...], Shape] = field(default_factory=dict, compare=False, repr=False)
+    shapes: dict[tuple[Any, ...], Shape] = dataclass_field(default_factory=dict, compare=False, repr=False)
 
     def provider(self, name: str) -> str:
         """Return the provider that a name, in lower case, stands for: itself when no alias is known."""
@@ -207,6 +211,7 @@ def _source(name: str, rank: int, entry: Mapping[str, Any], table: Mapping[str, 
         plain=convert == "text" and not (path or values or ignore),
         counts=convert == "int" and not path,
         quoted=f"{mark}{path[0]}{mark}" if path else "",
+        few=bool(values or ignore) and not path,
     )
 
 
