@@ -179,7 +179,7 @@ def _call(case: _Case) -> Iterator[str]:
     if not case.sums[CALLS]:
         yield "no call: another call to a model stands below it and counts"
         return
-    yield "a call"
+    yield "a node's own span: its calls are those of 'metrics --by node'" if case.kind == "node" else "a call"
     group = case.attempts.get(span_id, ())
     if len(group) > 1:
         number = [attempt.span_id for attempt in group].index(span_id)
