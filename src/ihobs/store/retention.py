@@ -40,13 +40,14 @@ def forget_some(connection: sqlite3.Connection, now_ns: int, retention: Retentio
     if not removed and retention.max_bytes is not None and used_bytes(connection) > retention.max_bytes:
         removed = _forget_oldest(connection, now_ns)
     if removed:
-        _tell_removed(connection)
+        tell_removed(connection)
     return removed
 
 
-def give_back(connection: sqlite3.Connection) -> None:
-    """Return free pages to the file system, some at a time; outside any transaction."""
+def give_back(connection: sqlite3.Connection) -> bool:
+    """Return some of the free pages to the file system; say whether there are more."""
     connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    return bool(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
@@ -66,11 +67,17 @@ def _forget_oldest(connection: sqlite3.Connection, now_ns: int) -> int:
 
 
 def _forget_traces(connection: sqlite3.Connection, before_ns: int) -> int:
-    """Delete traces received before `before_ns`, oldest first, and seal the days of their spans."""
+    """Delete traces received before `before_ns`, oldest first, and seal the days of their spans.
+
+    A trace that an import brought with spans of a day to come stays until that day has passed: sealing it would
+    refuse what comes then.
+    """
     traces: list[tuple[int]] = []
     rows = 0
     for no, spans in connection.execute(
-        "SELECT no, spans FROM trace WHERE received_ns < ? ORDER BY received_ns LIMIT ?", [before_ns, MAX_ROWS]
+        "SELECT no, spans FROM trace WHERE received_ns < ? "
+        "AND NOT EXISTS (SELECT 1 FROM span WHERE trace_no = no AND bucket >= ?) ORDER BY received_ns LIMIT ?",
+        [before_ns, before_ns // BUCKET_NS, MAX_ROWS],
     ):
         if traces and rows + spans > MAX_ROWS:
             break
@@ -85,15 +92,7 @@ def _forget_traces(connection: sqlite3.Connection, before_ns: int) -> int:
     return rows + len(traces)
 
 
-def sweep(connection: sqlite3.Connection) -> None:
-    """Delete shapes that no span uses any more, and the series of days that are sealed; once a day."""
-    removed = connection.execute("DELETE FROM shape WHERE id NOT IN (SELECT shape_id FROM span)").rowcount
-    removed += connection.execute("DELETE FROM day_series WHERE day IN (SELECT day FROM sealed_day)").rowcount
-    if removed:
-        _tell_removed(connection)
-
-
-def _tell_removed(connection: sqlite3.Connection) -> None:
+def tell_removed(connection: sqlite3.Connection) -> None:
     """Make every process forget the numbers that it remembers."""
     connection.execute(
         "INSERT INTO meta VALUES ('removed', '1') ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1"

@@ -103,7 +103,8 @@ def _add(
     counts: Mapping[tuple[int, int, int, int], int],
 ) -> None:
     connection.executemany(
-        f"INSERT INTO rollup_{table} VALUES (?, ?, {_FIND_MARKS}) ON CONFLICT DO UPDATE SET {_ADD_SUMS}",  # noqa: S608 - our own names
+        f"INSERT INTO rollup_{table} (bucket, series_id, {_SUM_NAMES}) VALUES (?, ?, {_FIND_MARKS}) "  # noqa: S608 - our own names
+        f"ON CONFLICT DO UPDATE SET {_ADD_SUMS}",
         [(*place, *values) for place, values in sums.items()],
     )
     connection.executemany(
@@ -121,7 +122,7 @@ def fold(connection: sqlite3.Connection, now_ns: int, borders: Borders) -> Borde
         _fold_up(connection, ("10s", "1m"), to_minutes, to_hours)
     if to_hours > borders.folded_1m:
         _drop(connection, "1m", to_hours)
-    _drop(connection, "1h", (now_ns - KEEP_1H_NS) // SECOND_NS)
+    _drop_hours(connection, (now_ns - KEEP_1H_NS) // SECOND_NS)
     return Borders(to_minutes, to_hours)
 
 
@@ -131,7 +132,8 @@ def _fold_up(connection: sqlite3.Connection, tables: tuple[str, str], before_s: 
     width, wide = RESOLUTIONS[fine], RESOLUTIONS[coarse]
     span = (not_before_s // width, before_s // width)
     connection.execute(
-        f"INSERT INTO rollup_{coarse} SELECT bucket * {width} / {wide} AS place, series_id, {_SUM_SUMS} "  # noqa: S608 - our own names
+        f"INSERT INTO rollup_{coarse} (bucket, series_id, {_SUM_NAMES}) "  # noqa: S608 - our own names
+        f"SELECT bucket * {width} / {wide} AS place, series_id, {_SUM_SUMS} "
         f"FROM rollup_{fine} WHERE bucket >= ? AND bucket < ? GROUP BY place, series_id "
         f"ON CONFLICT DO UPDATE SET {_ADD_SUMS}",
         span,
@@ -143,6 +145,18 @@ def _fold_up(connection: sqlite3.Connection, tables: tuple[str, str], before_s: 
         span,
     )
     _drop(connection, fine, before_s)
+
+
+def _drop_hours(connection: sqlite3.Connection, before_s: int) -> None:
+    """Drop hours, but not of days whose spans are stored: an import of old files lives as long as its spans.
+
+    Corrections of these spans would otherwise meet nothing that they could correct.
+    """
+    for kind in ("rollup", "histogram"):
+        connection.execute(
+            f"DELETE FROM {kind}_1h WHERE bucket < ? AND bucket / 24 NOT IN (SELECT day FROM day_series)",  # noqa: S608 - our own names
+            [before_s // RESOLUTIONS["1h"]],
+        )
 
 
 def _drop(connection: sqlite3.Connection, table: str, before_s: int) -> None:

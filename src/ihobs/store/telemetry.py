@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from ihobs.clock import DAY_NS, SECOND_NS, Clock, now_ns
+from ihobs.clock import DAY_NS, HOUR_NS, SECOND_NS, Clock, now_ns
 from ihobs.spans.batch import read_batch
 from ihobs.spans.dialects import shipped_dialects
 from ihobs.spans.normalise import Receipt
@@ -20,10 +20,11 @@ from ihobs.store.ingest import Delivery, IngestResult, rejections, store_deliver
 from ihobs.store.numbers import Numbers
 from ihobs.store.payloads import compress
 from ihobs.store.pricing import PriceBook
-from ihobs.store.retention import Retention, forget_some, give_back, sweep
+from ihobs.store.retention import Retention, forget_some, give_back
 from ihobs.store.rollups import fold
 from ihobs.store.schema import open_telemetry
 from ihobs.store.series import SeriesNumbers
+from ihobs.store.sweep import find_unused, remove_unused
 from ihobs.store.upkeep import SETTLE_AT_MOST, anything_waits, reprice, settle_some, unpriced_models
 
 if TYPE_CHECKING:
@@ -135,14 +136,21 @@ class TelemetryStore:
         while True:
             with self.database.write() as connection:
                 removed = forget_some(connection, now, self._retention)
-            if not removed:
-                break
-            with self.database.idle() as connection:
-                give_back(connection)
-        if now // DAY_NS > self._swept_day:
             with self.database.write() as connection:
-                sweep(connection)
+                more = give_back(connection)
+            if not removed and not more:
+                break
+        if now // DAY_NS > self._swept_day:
+            self._sweep(now)
             self._swept_day = now // DAY_NS
+
+    def _sweep(self, now_ns: int) -> None:
+        """Remove what nothing refers to; looked for before the transaction, as it may take seconds."""
+        with self.database.read() as connection:
+            unused = find_unused(connection)
+        if any(unused):
+            with self.database.write() as connection:
+                remove_unused(connection, unused, now_ns - HOUR_NS)
 
     def report_active(self, service: str, active: Mapping[str, int], *, worker: str | None = None) -> None:
         """Say which workflows this process runs now (name -> how many), replacing what it said before."""

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 LONGEST_PAUSE_S = 0.002
-SHORTEST_PAUSE_S = 0.0001
-"""Pauses between attempts: who has waited longer asks more often, and so is served first. A transaction takes
-1 to 20 ms."""
+SHORTEST_PAUSE_S = 0.0005
+"""Pauses between attempts. Who has waited longer asks more often, and so is sooner served; shorter pauses would cost
+the one who works its processor."""
 
-HALVED_AFTER_S = 0.02
+HALVED_AFTER_S = 0.05
 """After this long the pauses are half of the longest, after twice as long a third, and so on."""
 
 
