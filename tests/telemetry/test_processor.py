@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
@@ -214,6 +215,15 @@ def test_shutdown_hands_on_what_is_left_and_closes(tracer, processor, sink):
     run.end()
     assert processor.dropped_spans == 1
     processor.shutdown()
+
+
+def test_an_end_that_takes_too_long_is_said(tracer, processor, sink, monkeypatch, caplog):
+    monkeypatch.setattr(module, "SHUTDOWN_TIMEOUT_S", 0.01)
+    sink.open.clear()
+    tracer.start_span("s").end()
+    with caplog.at_level(logging.ERROR, "ihobs"):
+        processor.shutdown()
+    assert "gave up" in caplog.text
 
 
 def test_a_forked_child_starts_with_an_empty_queue(tracer, processor, sink):

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode, TraceFlags
 
 from ihobs.clock import SECOND_NS, Clock, now_ns
-from ihobs.guard import guard
+from ihobs.guard import guard, log
 from ihobs.telemetry.places import OpenSpans, Place, open_spans
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ MAX_QUEUED_SPANS = 16_384
 HEARTBEAT_NS = 5 * SECOND_NS
 """The gauge is repeated this often while anything runs, so that a process that died can be told from a busy one."""
 
-SHUTDOWN_TIMEOUT_S = 5.0
-"""How long the end of the program may wait for the last flush, e.g. when the home is locked."""
+SHUTDOWN_TIMEOUT_S = 15.0
+"""How long the end of the program may wait for the last flush: longer than the store waits for a lock, so that a
+loss is said. OpenTelemetry's own processor waits 30 s."""
 
 Ended = tuple[ReadableSpan, Place | None]
 
@@ -133,6 +134,8 @@ class IhobsSpanProcessor(SpanProcessor):
         if worker is not None:
             self._wake.put(None)
             worker.join(SHUTDOWN_TIMEOUT_S)
+            if worker.is_alive():
+                log.error("ihobs gave up storing the last spans after %.0f s", SHUTDOWN_TIMEOUT_S)
         elif self._queue:  # no thread could be started any more
             self._work()
 
