@@ -185,7 +185,7 @@ def _info(row: WaterfallRow) -> str:
         tokens = f"{count(span.input_tokens)}/{count(span.output_tokens)}"
     parts = (
         f"+{count(row.hidden)} hidden" if row.hidden else "",
-        inert(span.shape.error),
+        inert(span.shape.error.rpartition(".")[2]),
         "retry" if row.is_retry else "",
         tokens,
         inert(span.shape.model),

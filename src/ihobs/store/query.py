@@ -68,7 +68,7 @@ def metrics(
         calls = _sums(connection, segments, by, f"{condition} AND kind IN ({_call_kinds(by, of)})", values)
         buckets = _buckets(connection, segments, by, (condition, _call_kinds(by, of)), values)
         newest = _newest_ns(connection)
-    runs_known = RUN_DIMENSIONS.issuperset(by)
+    runs_known = RUN_DIMENSIONS.issuperset((*by, *(where or {})))
     groups = [_group(by, place, total, calls.get(place), buckets, runs_known) for place, total in sums.items()]
     groups.sort(key=lambda group: -group.counters.spans)
     covered = _covered(segments) or (start_ns, end_ns)
