@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,7 +36,12 @@ def checked(path: Path) -> Document:
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if item is not None}
     document = replace(document, value={} if value is None else value)
-    wrong = list(findings(document, "config")) or [*_timezone(document), *_levels(document), *_rules(document)]
+    wrong = list(findings(document, "config")) or [
+        *_timezone(document),
+        *_levels(document),
+        *_rules(document),
+        *_prices(document),
+    ]
     if wrong:
         raise DocumentInvalidError(path, wrong)
     return document
@@ -90,3 +96,27 @@ def _rules(document: Document) -> Iterator[Finding]:
             yield Finding(place, f"rule {name!r} needs either 'metric' or 'slo'")
         elif "metric" in rule and not rule.keys() & {"warning", "critical"}:
             yield Finding(place, f"rule {name!r} needs 'warning' or 'critical'")
+
+
+def _prices(document: Document) -> Iterator[Finding]:
+    """The days from which prices hold exist, and two prices of one model do not begin on the same one."""
+    for key, given in document.value.get("prices", {}).items():
+        several = isinstance(given, list)
+        seen: set[str | None] = set()
+        for index, rates in enumerate(given if several else [given]):
+            at: At = ("prices", key, index) if several else ("prices", key)
+            day = rates.get("from")
+            if day is not None and not _exists(day):
+                yield Finding(document.values.get((*at, "from")), f"prices.{key}: there is no day {day}")
+            if day in seen:
+                begins = f"begins on {day}" if day else "has no 'from'"
+                yield Finding(document.place(at), f"prices.{key}: another price of this model {begins}")
+            seen.add(day)
+
+
+def _exists(day: str) -> bool:
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True

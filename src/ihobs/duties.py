@@ -80,6 +80,7 @@ class Duties:
         self._home, self._plugins, self._clock = home, plugins, clock
         self._store = TelemetryStore(home, clock=clock, retention=_retention(settings))
         self._state = open_state(home)
+        self._prices = prices.price_list(settings)
         self._rules = collect(plugins, settings)
         self._channels = channels_of(settings, home) if receivers is None else receivers
         self._evaluator = Evaluator(self._store.database, self._state, settings, clock)
@@ -221,7 +222,7 @@ class Duties:
         self._stopping.wait(SETTLE_S)
 
     def _price(self) -> int:
-        return prices.fill(self._store)
+        return prices.fill(self._store, self._prices, clock=self._clock)
 
     def _wake_if(self, changed: int) -> None:
         if changed:

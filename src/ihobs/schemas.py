@@ -125,6 +125,7 @@ _WORDS = {
     "exclusiveMaximum": _limit("less than"),
     "exclusiveMinimum": _limit("greater than"),
     "maximum": _limit("at most"),
+    "minItems": _empty,
     "minLength": _empty,
     "minProperties": _empty,
     "minimum": _limit("at least"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,27 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceSettings:
+    """What calls to some models cost, in US dollars a million tokens.
+
+    Attributes:
+        provider, model: whose calls, as `ihobs metrics --by provider,model` shows them; * matches names.
+        input_usd_per_mtok, output_usd_per_mtok: for all tokens that are not named otherwise.
+        cached_input_usd_per_mtok, cache_write_usd_per_mtok: for input tokens read from, or written to, the
+            provider's cache; None: as other input.
+        from_day: for calls that began on this day (UTC) or later; None: for all.
+    """
+
+    provider: str
+    model: str
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    from_day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set.
 
@@ -48,6 +70,7 @@ class Settings:
         thresholds: metric -> level -> value; a metric with no level never fires.
         rules: further rules, each with the field names and units of `ihobs.model.Rule`.
         quotas: provider -> limit -> value.
+        prices: the user's own, in the order of the file; they go over those of genai-prices.
         dialects: what goes over the table of `ihobs.spans.dialects`, in its shape.
         channels: level -> receivers. receivers: reference -> address, with `${env:NAME}` not yet resolved.
     """
@@ -60,6 +83,7 @@ class Settings:
     thresholds: Mapping[str, Mapping[str, float]]
     rules: tuple[Mapping[str, object], ...]
     quotas: Mapping[str, Mapping[str, float]]
+    prices: tuple[PriceSettings, ...]
     dialects: Mapping[str, Any]
     channels: Mapping[str, tuple[str, ...]]
     receivers: Mapping[str, str]
@@ -132,6 +156,25 @@ def _channels(value: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     return {level: _texts(receivers) for level, receivers in value.items()}
 
 
+def _prices(value: Mapping[str, Any]) -> tuple[PriceSettings, ...]:
+    """Read "provider/model" -> rates, or a list of rates that hold from different days on."""
+    return tuple(
+        _price(key, rates)
+        for key, given in value.items()
+        for rates in ([given] if isinstance(given, Mapping) else given)
+    )
+
+
+def _price(key: str, rates: Mapping[str, Any]) -> PriceSettings:
+    provider, _, model = key.partition("/")
+    named = {name: rate for name, rate in rates.items() if name != "from"}
+    return PriceSettings(provider, model, **named, from_day=_day(rates.get("from")))
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
 RULE_KEYS_NOT_READ_YET = ("slo", "on_no_data", "on_error")
 """Keys of rules that are valid in a file, but that no code reads yet; a rule with an objective is left out."""
 
@@ -176,6 +219,7 @@ TABLE = (
     Setting("thresholds.total_tokens_per_hour", {"warning": 100_000, "critical": 500_000}, _same),
     Setting("rules", (), _rules),
     Setting("quotas", {}, _same),
+    Setting("prices", {}, _prices),
     Setting("dialects", {}, _same),
     Setting("channels", {}, _channels),
     Setting("receivers", {}, _same),

@@ -2,50 +2,11 @@
 
 from decimal import Decimal
 
-import pytest
 from genai_prices import Usage, calc_price
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.prices.calls import call, totals
 
-from ihobs.store.home import Home
 from ihobs.store.prices import fill
-from ihobs.store.query import metrics
-from ihobs.store.telemetry import TelemetryStore
-
-START_NS = 1_760_000_000_000_000_000
-HOUR_NS = 3600 * 10**9
-
-
-@pytest.fixture
-def store(tmp_path):
-    with TelemetryStore(Home.open(tmp_path / "home", create=True), clock=lambda: START_NS + HOUR_NS) as store:
-        yield store
-
-
-def call(number, model, input_tokens=1000, cached=0, provider="openai"):
-    request = ExportTraceServiceRequest()
-    span = (
-        request.resource_spans.add()
-        .scope_spans.add()
-        .spans.add(
-            trace_id=number.to_bytes(16),
-            span_id=number.to_bytes(8),
-            name="chat",
-            start_time_unix_nano=START_NS,
-            end_time_unix_nano=START_NS + 10**9,
-        )
-    )
-    texts = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model}
-    for key, value in texts.items():
-        span.attributes.add(key=key).value.string_value = value
-    counts = {"input_tokens": input_tokens, "output_tokens": 50, "cache_read.input_tokens": cached}
-    for key, value in counts.items():
-        span.attributes.add(key=f"gen_ai.usage.{key}").value.int_value = value
-    return request
-
-
-def totals(store):
-    [group] = metrics(store.database, start_ns=0, end_ns=START_NS + HOUR_NS).groups
-    return group.counters.cost_nano_usd, group.counters.unpriced_calls
+from ihobs.store.pricing import unpriced_models
 
 
 def expected(*calls):
@@ -63,7 +24,8 @@ def test_calls_are_unpriced_until_their_model_is_looked_up(store):
     assert totals(store) == (0, 3)
     assert fill(store) == 2
     assert totals(store) == (expected(("gpt-4o", 1000, 0), ("gpt-4o", 5000, 2000)), 1)
-    assert store.unpriced_models() == [("openai", "no-such-model")]
+    with store.database.read() as connection:
+        assert unpriced_models(connection) == [("openai", "no-such-model")]
 
 
 def test_filling_again_changes_nothing(store):

@@ -96,5 +96,5 @@ def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(str(item.get("id", "")) if isinstance(item, Mapping) else str(item) for item in value)
+        return ", ".join(_text(item.get("id", item) if isinstance(item, Mapping) else item) for item in value)
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -90,11 +90,11 @@ def import_(ctx: click.Context, app: AppContext, files: tuple[str, ...], *, as_j
                 for report in reports:
                     import_file(store, report, start(report.file))
         except KeyboardInterrupt:
-            _finish(store)
+            _finish(store, app)
             stored = sum(report.accepted for report in reports)
             click.echo(f"{stored} spans are stored; import the same files again for the rest", err=True)
             raise
-        priced = _finish(store)
+        priced = _finish(store, app)
     if as_json:
         emit_json(_as_json(reports))
     else:
@@ -142,12 +142,12 @@ def _count_spans(request: ExportTraceServiceRequest) -> int:
     return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
 
 
-def _finish(store: TelemetryStore) -> int:
+def _finish(store: TelemetryStore, app: AppContext) -> int:
     """Count spans whose ancestors did not come, and price the models that are new; return how many calls that were."""
-    from ihobs.store.prices import fill
+    from ihobs.store.prices import fill, price_list
 
     store.settle(everything=True)
-    return fill(store)
+    return fill(store, price_list(app.config.settings), clock=app.clock)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,9 @@ thresholds:
 # What each provider allows: feeds the alert api_quota.
 # quotas: {{openai: {{requests_per_min: 500, tokens_per_min: 200000, usd_per_month: 800}}}}
 
+# What models cost that ihobs does not know, or where you pay something else; US dollars a million tokens.
+# prices: {{"azure.ai.openai/my-gpt4o-*": {{input_usd_per_mtok: 2.5, output_usd_per_mtok: 10}}}}
+
 # Who hears of which level. Names only; how they are reached stands in receivers, secrets by ${{env:NAME}}.
 {channels}
 # receivers:

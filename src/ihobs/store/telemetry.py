@@ -19,13 +19,14 @@ from ihobs.store.change import Change, read_borders, write_borders
 from ihobs.store.ingest import Delivery, IngestResult, rejections, store_delivery
 from ihobs.store.numbers import Numbers
 from ihobs.store.payloads import compress
-from ihobs.store.pricing import PriceBook
+from ihobs.store.pricing import PriceBook, by_model, write_origin
+from ihobs.store.repricing import Repriced, begin, next_step, take
 from ihobs.store.retention import Retention, forget_some, give_back
 from ihobs.store.rollups import fold
 from ihobs.store.schema import open_telemetry
 from ihobs.store.series import SeriesNumbers
 from ihobs.store.sweep import find_unused, remove_unused
-from ihobs.store.upkeep import SETTLE_AT_MOST, anything_waits, reprice, settle_some, unpriced_models
+from ihobs.store.upkeep import SETTLE_AT_MOST, anything_waits, settle_some
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ihobs.spans.dialects import Dialects
     from ihobs.spans.price import Price
     from ihobs.store.home import Home
+    from ihobs.store.pricing import Rates
 
 Answer = TypeVar("Answer")
 
@@ -109,23 +111,43 @@ class TelemetryStore:
             if settled.traces < SETTLE_AT_MOST:
                 return orphans
 
-    def unpriced_models(self) -> list[tuple[str, str]]:
-        """Return the (provider, model) pairs of calls to models that no price is known for."""
-        with self.database.read() as connection:
-            return unpriced_models(connection)
-
     def add_prices(self, prices: Sequence[Price]) -> int:
-        """Add or replace prices and apply them to all stored calls of these models.
+        """Let the models of `prices` cost that, and what is stored of them too; return how many calls changed."""
+        self.replace_prices(by_model(prices))
+        return self.reprice()
 
-        Returns:
-            How many calls cost something else now.
+    def replace_prices(self, rates: Rates, *, since_ns: int = 0, origin: str = "") -> None:
+        """Let models cost what `rates` says, for calls that began at `since_ns` or later.
+
+        It holds for what comes in from now on; `reprice` brings it to what is stored.
+
+        Args:
+            rates: all prices of each model; none: it has no price.
+            since_ns: before it, the prices that they had stay.
+            origin: the version of the price list that the table follows now, or an empty string.
         """
 
-        def apply(change: Change) -> int:
-            change.prices.add(change.connection, prices)
-            return reprice(change, sorted({(price.provider, price.model) for price in prices}))
+        def apply(change: Change) -> None:
+            if rates:
+                priced_before = change.prices.replace(change.connection, rates, since_ns)
+                begin(change.connection, rates.keys(), priced_before, since_ns)
+            if origin:
+                write_origin(change.connection, origin)
 
-        return self._change(apply) if prices else 0
+        self._change(apply)
+
+    def reprice(self) -> int:
+        """Price all stored calls anew whose prices were replaced; return how many cost something else now."""
+        calls = 0
+        while (done := self.reprice_some()) is not None:
+            calls += done.calls
+        return calls
+
+    def reprice_some(self) -> Repriced | None:
+        """Take the next step of that in a transaction of its own; return None when there is none."""
+        with self.database.read() as connection:
+            step = next_step(connection)
+        return None if step is None else self._change(lambda change: take(change, step))
 
     def maintain(self) -> None:
         """Fold roll-ups and forget what is too old; returns quickly when there is nothing to do."""

@@ -1,4 +1,4 @@
-"""What happens to stored traces later: missing ancestors are given up, prices become known."""
+"""What happens to stored traces later: missing ancestors are given up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from ihobs.store.traces import update_flags
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
     from ihobs.store.change import Change
 
@@ -56,42 +55,3 @@ def _orphaned(spans: list[Span]) -> tuple[list[Span], list[Span]]:
         else:
             result.append(span)
     return result, orphans
-
-
-def unpriced_models(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return the (provider, model) pairs of calls to models that no price is known for."""
-    return connection.execute(
-        "SELECT DISTINCT provider, model FROM shape WHERE kind IN ('llm', 'embedding') AND model != '' AND "
-        "NOT EXISTS (SELECT 1 FROM price WHERE price.provider = shape.provider AND price.model = shape.model)"
-    ).fetchall()
-
-
-def reprice(change: Change, pairs: Sequence[tuple[str, str]]) -> int:
-    """Price the stored calls of these (provider, model) pairs anew; return how many cost something else now."""
-    changed = 0
-    for no, trace_id, received_ns in _traces_of(change.connection, pairs):
-        before = change.load(no)
-        after = [change.prices.priced(span) for span in before]
-        new = [span for span, was in zip(after, before, strict=True) if span.cost_nano_usd != was.cost_nano_usd]
-        if new:
-            change.connection.executemany(
-                "UPDATE span SET cost_nano_usd = ? WHERE trace_no = ? AND span_id = ?",
-                [(span.cost_nano_usd, no, span.span_id) for span in new],
-            )
-            change.replace((no, trace_id), before, after, received_ns)
-            changed += len(new)
-    return changed
-
-
-def _traces_of(connection: sqlite3.Connection, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, bytes, int]]:
-    """Return (number, id, received_ns) of the traces with calls to one of the (provider, model) pairs."""
-    shapes = [
-        row[0]
-        for pair in pairs
-        for row in connection.execute("SELECT id FROM shape WHERE provider = ? AND model = ?", pair)
-    ]
-    marks = ", ".join("?" * len(shapes))
-    return connection.execute(
-        f"SELECT DISTINCT no, trace_id, received_ns FROM span JOIN trace ON no = trace_no WHERE shape_id IN ({marks})",  # noqa: S608 - only marks
-        shapes,
-    ).fetchall()
