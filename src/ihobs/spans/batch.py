@@ -32,10 +32,11 @@ _NO_TRACE_ID, _NO_SPAN_ID = bytes(16), bytes(8)
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Spans that were refused, and why."""
+    """Spans that were refused, why, and the index of the request that held them."""
 
     reason: str
     count: int
+    request: int = 0
 
 
 class Incoming(NamedTuple):
@@ -53,16 +54,16 @@ class Batch:
     Attributes:
         traces: trace id -> its spans, in the order of arrival.
         span_counts: number of spans in each request, whether they are of use or not.
-        rejected: reason -> how many.
+        rejected: (reason, request) -> how many.
     """
 
     traces: dict[bytes, list[Incoming]] = field(default_factory=dict)
     span_counts: list[int] = field(default_factory=list)
-    rejected: dict[str, int] = field(default_factory=dict)
+    rejected: dict[tuple[str, int], int] = field(default_factory=dict)
 
-    def reject(self, reason: str, count: int = 1) -> None:
-        """Count spans that are refused."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + count
+    def reject(self, reason: str, request: int) -> None:
+        """Count a span that is refused."""
+        self.rejected[reason, request] = self.rejected.get((reason, request), 0) + 1
 
 
 def read_batch(requests: Iterable[ExportTraceServiceRequest], dialects: Dialects, receipt: Receipt) -> Batch:
@@ -77,7 +78,7 @@ def read_batch(requests: Iterable[ExportTraceServiceRequest], dialects: Dialects
                 for span in scope_spans.spans:
                     fault = _fault(span, receipt)
                     if fault:
-                        batch.reject(fault)
+                        batch.reject(fault, index)
                     else:
                         entry = Incoming(normalise(span, service, scope, dialects, receipt), index, position)
                         batch.traces.setdefault(span.trace_id, []).append(entry)

@@ -89,7 +89,7 @@ def read_stream(
         raise InvalidInputError(name, content.damage or "is empty")
     for decoded in _decode(content, name, max_document_bytes):
         rejections = tuple(decoded.rejections)
-        for request in _divide(decoded.request):
+        for request in divide(decoded.request, MAX_CHUNK_SPANS):
             yield Chunk(request, rejections, decoded.where, file.bytes_read)
             rejections = ()
     if content.damage:
@@ -160,31 +160,35 @@ def _decode(source: _Source, name: str, limit_bytes: int) -> Iterator[Decoded]:
         raise InvalidInputError(name, "is not OTLP: neither JSON nor protobuf", hint)
 
 
-def _divide(request: ExportTraceServiceRequest) -> Iterator[ExportTraceServiceRequest]:
-    """Yield `request`, or requests of at most MAX_CHUNK_SPANS spans that together hold the same."""
-    total = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
-    if total <= MAX_CHUNK_SPANS:
+def divide(request: ExportTraceServiceRequest, max_spans: int) -> Iterator[ExportTraceServiceRequest]:
+    """Yield `request`, or requests of at most `max_spans` spans that together hold the same."""
+    if count_spans(request) <= max_spans:
         yield request
         return
-    part, room = ExportTraceServiceRequest(), MAX_CHUNK_SPANS
+    part, room = ExportTraceServiceRequest(), max_spans
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
-            for start, stop in _slices(len(scope.spans), room):
+            for start, stop in _slices(len(scope.spans), room, max_spans):
                 _append(part, resource, scope, start, stop)
                 room -= stop - start
                 if not room:
                     yield part
-                    part, room = ExportTraceServiceRequest(), MAX_CHUNK_SPANS
+                    part, room = ExportTraceServiceRequest(), max_spans
     if part.resource_spans:
         yield part
 
 
-def _slices(count: int, first: int) -> Iterator[tuple[int, int]]:
-    """Cut 0..count into ranges, the first as long as the room that is left, the others of MAX_CHUNK_SPANS."""
+def count_spans(request: ExportTraceServiceRequest) -> int:
+    """Return how many spans a request holds."""
+    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+
+
+def _slices(count: int, first: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut 0..count into ranges, the first as long as the room that is left, the others of `size`."""
     start, stop = 0, min(first, count)
     while start < count:
         yield start, stop
-        start, stop = stop, min(stop + MAX_CHUNK_SPANS, count)
+        start, stop = stop, min(stop + size, count)
 
 
 def _append(part: ExportTraceServiceRequest, resource: ResourceSpans, scope: ScopeSpans, start: int, stop: int) -> None:

@@ -30,7 +30,7 @@ class IngestResult:
 
     Attributes:
         accepted: stored and counted. duplicates: known before, or twice in the same requests.
-        rejections: refused, by reason, most frequent first.
+        rejections: refused, by reason and request, most frequent first.
     """
 
     accepted: int = 0
@@ -55,7 +55,8 @@ class Delivery:
 
 def rejections(batch: Batch) -> tuple[Rejection, ...]:
     """Return what a batch refused, most frequent first."""
-    return tuple(Rejection(*item) for item in sorted(batch.rejected.items(), key=lambda item: -item[1]))
+    found = sorted(batch.rejected.items(), key=lambda item: -item[1])
+    return tuple(Rejection(reason, count, request) for (reason, request), count in found)
 
 
 def store_delivery(change: Change, delivery: Delivery) -> IngestResult:
@@ -80,7 +81,9 @@ def _refuse_sealed(connection: sqlite3.Connection, batch: Batch) -> None:
     for trace_id, entries in list(batch.traces.items()):
         kept = [entry for entry in entries if entry.span.bucket // BUCKETS_A_DAY not in sealed]
         if len(kept) < len(entries):
-            batch.reject("sealed day", len(entries) - len(kept))
+            for entry in entries:
+                if entry.span.bucket // BUCKETS_A_DAY in sealed:
+                    batch.reject("sealed day", entry.request)
             batch.traces[trace_id] = kept
             if not kept:
                 del batch.traces[trace_id]
