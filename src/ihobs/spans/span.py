@@ -14,7 +14,9 @@ FLAGGED_TIME = 64
 IMPORTED = 128
 RUN = 256
 USAGE_ADJUSTED = 512
-"""Bits of `Span.flags` and of the column `span.flags`. RUN is a result of the facts, the others are their input."""
+PENDING = 1024
+"""Bits of `Span.flags` and of the column `span.flags`. RUN is a result of the facts, PENDING says that a span of a
+large trace is not counted yet, the others are the facts' input."""
 
 
 class Shape(NamedTuple):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ihobs.spans.facts import Facts, facts
+from ihobs.spans.span import PENDING
 from ihobs.store.rollups import Borders, Delta, apply_delta
 from ihobs.store.traces import load_spans, mark_runs, write_trace
 
@@ -39,11 +40,12 @@ class Change:
     def replace(self, trace: tuple[int, bytes], before: list[Span], after: list[Span], received_ns: int) -> Facts:
         """Let a trace, given by its number and id, consist of `after` instead of `before`; return its facts.
 
-        Writes the trace's summary and which of the stored spans are runs; the spans' own rows are the caller's.
+        Pending spans are not counted. Writes the trace's summary and which of the stored spans are runs; the spans'
+        own rows are the caller's.
         """
-        now = facts(after)
+        now = facts(_counted(after))
         if before:
-            earlier = facts(before)
+            earlier = facts(_counted(before))
             self.delta.add(earlier, -1)
             mark_runs(self.connection, trace[0], earlier.runs, now.runs & {span.span_id for span in before})
         self.delta.add(now)
@@ -53,6 +55,10 @@ class Change:
     def finish(self) -> None:
         """Add the delta to the roll-ups."""
         apply_delta(self.connection, self.delta, self.series, read_borders(self.connection))
+
+
+def _counted(spans: list[Span]) -> list[Span]:
+    return [span for span in spans if not span.flags & PENDING]
 
 
 def read_borders(connection: sqlite3.Connection) -> Borders:

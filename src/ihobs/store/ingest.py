@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ihobs.spans.batch import Batch, Incoming, Rejection, only
+from ihobs.store.large import grow, is_large, pending
 from ihobs.store.payloads import compress
 from ihobs.store.retention import BUCKETS_A_DAY
-from ihobs.store.traces import find_traces, insert_spans, next_trace_no
+from ihobs.store.traces import find_traces, insert_spans, known_spans, next_trace_no
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ihobs.spans.normalise import Receipt
     from ihobs.spans.span import Span
     from ihobs.store.change import Change
+    from ihobs.store.traces import Known
 
 Fresh = Mapping[bytes, tuple[int, list[Incoming]]]
 """What is new: trace id -> its number and the spans that were not known."""
@@ -64,12 +66,15 @@ def store_delivery(change: Change, delivery: Delivery) -> IngestResult:
     batch = delivery.batch
     _refuse_sealed(change.connection, batch)
     known = find_traces(change.connection, list(batch.traces))
-    old = {no: change.load(no) for no in known.values()}
+    old = {trace_id: change.load(trace.no) for trace_id, trace in known.items() if not is_large(trace)}
     fresh, duplicates = _what_is_new(change, batch, known, old)
     accepted = sum(len(entries) for _, entries in fresh.values())
     if accepted:
         payload_ids = _store_payloads(change.connection, delivery, fresh)
-        _store_spans(change, delivery.receipt, fresh, old, payload_ids)
+        large = {trace_id: known[trace_id] for trace_id in fresh if is_large(known.get(trace_id))}
+        _store_spans(change, delivery.receipt, fresh, {**old, **dict.fromkeys(large)}, payload_ids)
+        for trace_id, trace in large.items():
+            grow(change, trace, trace_id, [entry.span for entry in fresh[trace_id][1]], delivery.receipt.received_ns)
     return IngestResult(accepted, duplicates, rejections(batch))
 
 
@@ -90,17 +95,21 @@ def _refuse_sealed(connection: sqlite3.Connection, batch: Batch) -> None:
 
 
 def _what_is_new(
-    change: Change, batch: Batch, known: Mapping[bytes, int], old: Mapping[int, list[Span]]
+    change: Change, batch: Batch, known: Mapping[bytes, Known], old: Mapping[bytes, list[Span]]
 ) -> tuple[Fresh, int]:
     """Return the spans that are not known, priced, and how many were known."""
     number = next_trace_no(change.connection)
     fresh: dict[bytes, tuple[int, list[Incoming]]] = {}
     duplicates = 0
     for trace_id, entries in batch.traces.items():
-        no = known.get(trace_id)
-        if no is None:
-            no, number = number, number + 1
-        new = _first_of_each(entries, {span.span_id for span in old.get(no, ())})
+        trace = known.get(trace_id)
+        if trace is None:
+            no, number, seen = number, number + 1, set()
+        elif trace_id in old:
+            no, seen = trace.no, {span.span_id for span in old[trace_id]}
+        else:
+            no, seen = trace.no, known_spans(change.connection, trace.no, [entry.span.span_id for entry in entries])
+        new = _first_of_each(entries, seen)
         duplicates += len(entries) - len(new)
         if new:
             fresh[trace_id] = (no, [entry._replace(span=change.prices.priced(entry.span)) for entry in new])
@@ -136,14 +145,20 @@ def _store_payloads(connection: sqlite3.Connection, delivery: Delivery, fresh: F
 
 
 def _store_spans(
-    change: Change, receipt: Receipt, fresh: Fresh, old: Mapping[int, list[Span]], payload_ids: Mapping[int, int]
+    change: Change,
+    receipt: Receipt,
+    fresh: Fresh,
+    old: Mapping[bytes, list[Span] | None],
+    payload_ids: Mapping[int, int],
 ) -> None:
-    """Insert the new spans' rows and gather what they change."""
+    """Insert the new spans' rows and gather what they change, but for large traces: `old` has None for those."""
     rows: list[tuple[int, int, Span]] = []
     runs: dict[int, set[int]] = {}
     for trace_id, (no, entries) in fresh.items():
-        before = old.get(no, [])
-        after = before + [entry.span for entry in entries]
-        runs[no] = change.replace((no, trace_id), before, after, receipt.received_ns).runs
-        rows += [(no, payload_ids[entry.request], entry.span) for entry in entries]
+        before, new = old.get(trace_id, []), [entry.span for entry in entries]
+        if before is None:
+            runs[no], new = set(), pending(new)
+        else:
+            runs[no] = change.replace((no, trace_id), before, before + new, receipt.received_ns).runs
+        rows += [(no, payload_ids[entry.request], span) for entry, span in zip(entries, new, strict=True)]
     insert_spans(change.connection, rows, runs, change.shapes)

@@ -64,7 +64,8 @@ _TABLES = (
         start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, spans INTEGER NOT NULL, failed_spans INTEGER NOT NULL,
         runs INTEGER NOT NULL, failed_runs INTEGER NOT NULL, workflow TEXT NOT NULL, service TEXT NOT NULL,
         input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_nano_usd INTEGER NOT NULL,
-        unpriced_calls INTEGER NOT NULL, waiting INTEGER NOT NULL)""",
+        unpriced_calls INTEGER NOT NULL, waiting INTEGER NOT NULL,
+        counted INTEGER NOT NULL, counted_ns INTEGER NOT NULL)""",  # spans of a large trace are counted in portions
     "CREATE INDEX trace_received ON trace (received_ns)",
     "CREATE INDEX trace_waiting ON trace (received_ns) WHERE waiting",
     """CREATE TABLE span (

@@ -26,7 +26,7 @@ from ihobs.store.rollups import fold
 from ihobs.store.schema import open_telemetry
 from ihobs.store.series import SeriesNumbers
 from ihobs.store.sweep import find_unused, remove_unused
-from ihobs.store.upkeep import SETTLE_AT_MOST, anything_waits, settle_some
+from ihobs.store.upkeep import anything_waits, settle_some
 
 if TYPE_CHECKING:
     import sqlite3
@@ -108,7 +108,7 @@ class TelemetryStore:
         while True:
             settled = self._change(lambda change: settle_some(change, before_ns))
             orphans += settled.orphans
-            if settled.traces < SETTLE_AT_MOST:
+            if not settled.more:
                 return orphans
 
     def add_prices(self, prices: Sequence[Price]) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ihobs.spans.facts import COST, INPUT, OUTPUT, UNPRICED, Facts
-from ihobs.spans.span import FAILED, RUN, Shape, Span
+from ihobs.spans.span import FAILED, PENDING, RUN, Shape, Span
 
 if TYPE_CHECKING:
     from ihobs.store.numbers import Numbers
@@ -30,14 +30,40 @@ def load_spans(connection: sqlite3.Connection, trace_no: int, shapes: Numbers[Sh
     ]
 
 
-def find_traces(connection: sqlite3.Connection, trace_ids: Sequence[bytes]) -> dict[bytes, int]:
-    """Return the numbers of those of `trace_ids` that are known."""
-    found: dict[bytes, int] = {}
+class Known(NamedTuple):
+    """A trace that is stored: its number, its spans, how many of them are counted, and its runs among these."""
+
+    no: int
+    spans: int
+    counted: int
+    runs: int
+
+
+def find_traces(connection: sqlite3.Connection, trace_ids: Sequence[bytes]) -> dict[bytes, Known]:
+    """Return those of `trace_ids` that are known."""
+    found: dict[bytes, Known] = {}
     for start in range(0, len(trace_ids), _CHUNK):
         chunk = trace_ids[start : start + _CHUNK]
         marks = ", ".join("?" * len(chunk))
-        rows = connection.execute(f"SELECT trace_id, no FROM trace WHERE trace_id IN ({marks})", chunk)  # noqa: S608 - only marks
-        found.update(rows.fetchall())
+        rows = connection.execute(
+            f"SELECT trace_id, no, spans, counted, runs FROM trace WHERE trace_id IN ({marks})",  # noqa: S608 - only marks
+            chunk,
+        )
+        found.update((trace_id, Known(*row)) for trace_id, *row in rows)
+    return found
+
+
+def known_spans(connection: sqlite3.Connection, trace_no: int, span_ids: Sequence[int]) -> set[int]:
+    """Return those of `span_ids` that a trace has."""
+    found: set[int] = set()
+    for start in range(0, len(span_ids), _CHUNK):
+        chunk = span_ids[start : start + _CHUNK]
+        marks = ", ".join("?" * len(chunk))
+        rows = connection.execute(
+            f"SELECT span_id FROM span WHERE trace_no = ? AND span_id IN ({marks})",  # noqa: S608 - only marks
+            [trace_no, *chunk],
+        )
+        found.update(row[0] for row in rows)
     return found
 
 
@@ -77,6 +103,30 @@ def update_flags(connection: sqlite3.Connection, trace_no: int, spans: Iterable[
     )
 
 
+def clear_pending(connection: sqlite3.Connection, trace_no: int) -> None:
+    """Say that all spans of a trace are counted."""
+    connection.execute(
+        f"UPDATE span SET flags = flags & ~{PENDING} WHERE trace_no = ? AND flags & {PENDING}",  # noqa: S608 - our own number
+        [trace_no],
+    )
+
+
+def extend_trace(connection: sqlite3.Connection, trace_no: int, received_ns: int, spans: Sequence[Span]) -> None:
+    """Let the summary of a trace tell of spans that are stored and not counted yet."""
+    connection.execute(
+        "UPDATE trace SET received_ns = ?, start_ns = min(start_ns, ?), end_ns = max(end_ns, ?), spans = spans + ?, "
+        "failed_spans = failed_spans + ?, waiting = 1 WHERE no = ?",
+        [
+            received_ns,
+            min(span.start_ns for span in spans),
+            max(span.start_ns + span.duration_ns for span in spans),
+            len(spans),
+            sum(1 for span in spans if span.flags & FAILED),
+            trace_no,
+        ],
+    )
+
+
 def mark_runs(connection: sqlite3.Connection, trace_no: int, old: set[int], new: set[int]) -> None:
     """Move the RUN mark of stored spans from `old` to `new`."""
     connection.executemany(
@@ -98,6 +148,7 @@ def write_trace(
 ) -> None:
     """Write a trace's summary row; `trace` is its number and its id."""
     failed_runs = sum(1 for span in spans if span.span_id in facts.runs and span.flags & FAILED)
+    counted = sum(1 for span in spans if not span.flags & PENDING)
     totals = [sum(column) for column in zip(*facts.sums.values(), strict=True)]
 
     def late(span: Span) -> tuple[bool, bool, int, int]:
@@ -105,12 +156,13 @@ def write_trace(
 
     root = min(spans, key=late)
     connection.execute(
-        f"INSERT INTO trace VALUES ({', '.join('?' * 16)}) ON CONFLICT (no) DO UPDATE SET "  # noqa: S608 - only marks
+        f"INSERT INTO trace VALUES ({', '.join('?' * 18)}) ON CONFLICT (no) DO UPDATE SET "  # noqa: S608 - only marks
         "received_ns = excluded.received_ns, start_ns = excluded.start_ns, end_ns = excluded.end_ns, "
         "spans = excluded.spans, failed_spans = excluded.failed_spans, runs = excluded.runs, "
         "failed_runs = excluded.failed_runs, workflow = excluded.workflow, service = excluded.service, "
         "input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, "
-        "cost_nano_usd = excluded.cost_nano_usd, unpriced_calls = excluded.unpriced_calls, waiting = excluded.waiting",
+        "cost_nano_usd = excluded.cost_nano_usd, unpriced_calls = excluded.unpriced_calls, waiting = excluded.waiting, "
+        "counted = excluded.counted, counted_ns = excluded.counted_ns",
         (
             *trace,
             received_ns,
@@ -126,6 +178,8 @@ def write_trace(
             totals[OUTPUT],
             totals[COST],
             totals[UNPRICED],
-            facts.waiting,
+            facts.waiting or counted < len(spans),
+            counted,
+            received_ns,
         ),
     )

@@ -1,11 +1,12 @@
-"""What happens to stored traces later: missing ancestors are given up."""
+"""What happens to stored traces later: missing ancestors are given up, and what is left of large traces counted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from ihobs.spans.span import ORPHAN, REMOTE_PARENT, Span
-from ihobs.store.traces import update_flags
+from ihobs.store.large import not_pending
+from ihobs.store.traces import clear_pending, update_flags
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,32 +16,41 @@ if TYPE_CHECKING:
 SETTLE_AT_MOST = 500
 """Traces settled in one transaction, so that other writers get their turn."""
 
-_WAITING = "SELECT no, trace_id, received_ns FROM trace WHERE waiting AND received_ns <= ? LIMIT ?"
+SETTLE_SPANS = 20_000
+"""No further trace is settled in a transaction that has read so many spans: about 0.4 s."""
+
+_WAITING = (
+    "SELECT no, trace_id, received_ns FROM trace WHERE waiting AND (received_ns <= :before_ns OR "
+    "(counted < spans AND counted_ns <= :before_ns)) ORDER BY received_ns LIMIT :limit"
+)
 
 
 class Settled(NamedTuple):
-    """How many traces were settled, and how many of their spans became orphans."""
+    """What one transaction settled: how many spans became orphans, and whether there may be more to settle."""
 
-    traces: int = 0
-    orphans: int = 0
+    orphans: int
+    more: bool
 
 
 def anything_waits(connection: sqlite3.Connection, before_ns: int) -> bool:
-    """Return whether a trace that received nothing since `before_ns` waits for ancestors."""
-    return connection.execute(_WAITING, [before_ns, 1]).fetchone() is not None
+    """Return whether a trace waits since `before_ns`: for ancestors, or to be counted."""
+    return connection.execute(_WAITING, {"before_ns": before_ns, "limit": 1}).fetchone() is not None
 
 
 def settle_some(change: Change, before_ns: int) -> Settled:
-    """Count some of the traces that wait for ancestors and received nothing since `before_ns`."""
-    waiting = change.connection.execute(_WAITING, [before_ns, SETTLE_AT_MOST]).fetchall()
-    settled = 0
+    """Count some of the traces that wait; their missing ancestors are given up when nothing came since `before_ns`."""
+    waiting = change.connection.execute(_WAITING, {"before_ns": before_ns, "limit": SETTLE_AT_MOST}).fetchall()
+    settled = done = read = 0
     for no, trace_id, received_ns in waiting:
         before = change.load(no)
-        after, orphans = _orphaned(before)
+        clear_pending(change.connection, no)
+        after, orphans = _orphaned(not_pending(before)) if received_ns <= before_ns else (not_pending(before), [])
         update_flags(change.connection, no, orphans)
         change.replace((no, trace_id), before, after, received_ns)
-        settled += len(orphans)
-    return Settled(len(waiting), settled)
+        settled, done, read = settled + len(orphans), done + 1, read + len(before)
+        if read >= SETTLE_SPANS:
+            break
+    return Settled(settled, more=done < len(waiting) or done == SETTLE_AT_MOST)
 
 
 def _orphaned(spans: list[Span]) -> tuple[list[Span], list[Span]]:
