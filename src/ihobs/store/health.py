@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ihobs.clock import MINUTE_NS, SECOND_NS
+from ihobs.store.losses import Loss
 from ihobs.store.query import newest_ns
 from ihobs.store.schema import RESOLUTIONS
 
@@ -16,15 +17,6 @@ if TYPE_CHECKING:
 
 LIVE_WITHIN_NS = 5 * MINUTE_NS
 """A program is under observation when it sent spans this lately."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Spans that were lost before they could be stored: why, how many, and when the last of them were."""
-
-    reason: str
-    spans: int
-    last_ns: int
 
 
 @dataclass(frozen=True, slots=True)
