@@ -14,13 +14,15 @@ NOW_NS = START_NS + HOUR_NS
 
 
 def call(number, model, input_tokens=1000, cached=0, provider="openai", **more):
-    """Return a request with one call in a workflow; `more` are start_ns, trace, and the cost_usd that it tells."""
+    """Return a request with one call in a workflow; `more`: start_ns, work_ns, trace, cost_usd (as it tells)."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     start_ns, trace = more.get("start_ns", START_NS), more.get("trace", number)
-    times = {"start_time_unix_nano": start_ns, "end_time_unix_nano": start_ns + SECOND_NS}
+    times = _times(start_ns)
     ids = {"trace_id": trace.to_bytes(16), "parent_span_id": b"work" + trace.to_bytes(4)}
-    work = spans.add(trace_id=ids["trace_id"], span_id=ids["parent_span_id"], name="work", **times)
+    work = spans.add(
+        trace_id=ids["trace_id"], span_id=ids["parent_span_id"], name="work", **_times(more.get("work_ns", START_NS))
+    )
     work.attributes.add(key="ihobs.kind").value.string_value = "workflow"
     span = spans.add(**ids, span_id=number.to_bytes(8), name="chat", **times)
     texts = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model}
@@ -32,6 +34,10 @@ def call(number, model, input_tokens=1000, cached=0, provider="openai", **more):
     if "cost_usd" in more:
         span.attributes.add(key="llm.cost.total").value.double_value = more["cost_usd"]
     return request
+
+
+def _times(start_ns):
+    return {"start_time_unix_nano": start_ns, "end_time_unix_nano": start_ns + SECOND_NS}
 
 
 def totals(store, **where):

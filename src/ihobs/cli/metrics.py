@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
+from ihobs.cli.metrics_reprice import reprice
 from ihobs.cli.moments import NO_DATA, SINCE_HELP, shown, since_ns, window_ns
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.clock import HOUR_NS, isoformat
@@ -26,7 +28,7 @@ class Stretch(NamedTuple):
     end_ns: int
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--since", metavar="T", help=SINCE_HELP)
 @click.option("--window", metavar="D", help="The last D: 15m, 1h, 7d. Default: 1h.")
 @click.option("--all", "everything", is_flag=True, help="Everything that is kept (hours are kept for 400 days).")
@@ -38,8 +40,23 @@ class Stretch(NamedTuple):
     help="Whose durations the table shows; node, llm and tool also choose what counts as a call.",
 )
 @json_option
-@click.pass_obj
-def metrics(  # noqa: PLR0913 - one argument for each option
+@click.pass_context
+def metrics(ctx: click.Context, /, **options: Any) -> None:
+    """Show runs, errors, durations, tokens and cost of a window.
+
+    What is not known is "-", or null in JSON: runs when grouped by model, provider or node (a run has none),
+    a cost when no price is known. Durations are within 1 %.
+    """
+    if ctx.invoked_subcommand is None:
+        _print(ctx.obj, **options)
+    else:
+        _refuse_options(ctx, ctx.invoked_subcommand)
+
+
+metrics.add_command(reprice)
+
+
+def _print(  # noqa: PLR0913 - one argument for each option
     app: AppContext,
     *,
     since: str | None,
@@ -50,11 +67,7 @@ def metrics(  # noqa: PLR0913 - one argument for each option
     of: Of | None,
     as_json: bool,
 ) -> None:
-    """Show runs, errors, durations, tokens and cost of a window.
-
-    What is not known is "-", or null in JSON: runs when grouped by model, provider or node (a run has none),
-    a cost when no price is known. Durations are within 1 %.
-    """
+    """Print the groups of the window."""
     from ihobs.cli.figures import figures
     from ihobs.store.query import RUN_DIMENSIONS
     from ihobs.store.query import metrics as query
@@ -74,6 +87,13 @@ def metrics(  # noqa: PLR0913 - one argument for each option
         render(console(), result, groups, by=dimensions, of=of)
     if not groups:
         click.echo(_nothing(result, filtered=bool(conditions)), err=True)
+
+
+def _refuse_options(ctx: click.Context, subcommand: str) -> None:
+    """Refuse options that stand before a sub-command: they would say nothing there."""
+    for parameter in ctx.command.params:
+        if ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} goes behind '{subcommand}'")
 
 
 def _window(app: AppContext, database: Database, *, since: str | None, window: str | None, everything: bool) -> Stretch:

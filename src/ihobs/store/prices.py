@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 from ihobs.clock import SECOND_NS, Clock, now_ns
 from ihobs.spans.dialects import Dialects, dialects_of, shipped_dialects
 from ihobs.spans.price import PICO_USD_A_TOKEN, Price, lookup
-from ihobs.store.pricing import merge, read_origin, read_prices, unpriced_models
+from ihobs.store.pricing import merge, read_origin, read_prices, seen_models, unpriced_models
+from ihobs.store.repricing import Job
 
 if TYPE_CHECKING:
     from ihobs.settings import PriceSettings, Settings
-    from ihobs.store.pricing import Model
+    from ihobs.store.database import Database
+    from ihobs.store.pricing import Model, Rates
     from ihobs.store.telemetry import TelemetryStore
 
 OWN = "ihobs.yaml"
@@ -121,6 +123,53 @@ def follow(store: TelemetryStore, prices: PriceList, since_ns: int) -> None:
         if after and not same_rates(merge((), before[model], since_ns), merge((), after, since_ns))
     }
     store.replace_prices(changed, since_ns=since_ns, origin=prices.origin)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What it takes to let the past cost what the list says.
+
+    Attributes:
+        models: all that were ever seen or priced.
+        since_ns: only calls that began at this time or later.
+        rates: what each model costs by the list; none: its price was the user's own, and is taken away. Models
+            that the list does not know stay as they are.
+        before, after: the price table as it is, and as it would be.
+        origin: of the list.
+    """
+
+    models: frozenset[Model]
+    since_ns: int
+    rates: Rates
+    before: Rates
+    after: Rates
+    origin: str
+
+    @property
+    def job(self) -> Job:
+        """The calls that it is about."""
+        return Job(0, self.since_ns, self.models, frozenset(self.before))
+
+
+def plan(database: Database, prices: PriceList, since_ns: int = 0) -> Plan:
+    """Look every seen model up anew.
+
+    A price that nobody knows any more stays, unless it was the user's own and nothing before `since_ns` needs it.
+
+    Raises:
+        StoreUnavailableError: the database cannot be read.
+    """
+    with database.read() as connection:
+        before = read_prices(connection)
+        models = frozenset((*before, *seen_models(connection)))
+    found = {model: prices.rates(model) for model in models}
+    rates = {model: new for model, new in found.items() if new or (not since_ns and _is_own(before.get(model, ())))}
+    after = {**before, **{model: merge(before.get(model, ()), new, since_ns) for model, new in rates.items()}}
+    return Plan(models, since_ns, rates, before, after, prices.origin)
+
+
+def _is_own(prices: Sequence[Price]) -> bool:
+    return any(price.source.startswith(OWN) for price in prices)
 
 
 def same_rates(one: Sequence[Price], other: Sequence[Price]) -> bool:

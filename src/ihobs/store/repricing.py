@@ -84,7 +84,7 @@ def next_step(connection: sqlite3.Connection) -> Step | None:
         return None
     job, spans = jobs[0], 0
     traces: list[int] = []
-    for no, length in _traces(connection, job):
+    for no, length in find_traces(connection, job):
         if traces and spans + length > MAX_SPANS:
             break
         traces.append(no)
@@ -102,20 +102,19 @@ def take(change: Change, step: Step) -> Repriced:
     return Repriced(calls, done_no)
 
 
-def model_shapes(connection: sqlite3.Connection, models: Collection[Model] | None = None) -> str:
-    """Return the numbers of the shapes of calls to `models`, or to any, as an SQL list."""
-    kinds = ", ".join(f"'{kind}'" for kind in sorted(MODEL_KINDS))
-    rows = connection.execute(f"SELECT id, provider, model FROM shape WHERE kind IN ({kinds})")  # noqa: S608 - our own names
-    return ", ".join(str(row[0]) for row in rows if models is None or row[1:] in models)
-
-
-def _traces(connection: sqlite3.Connection, job: Job) -> list[tuple[int, int]]:
-    """Return (number, spans) of the next traces that hold calls of a job."""
+def find_traces(connection: sqlite3.Connection, job: Job) -> list[tuple[int, int]]:
+    """Return (number, spans) of the next traces that hold calls of a job; none: there are no more."""
     return connection.execute(
         "SELECT no, spans FROM trace WHERE no > ? AND EXISTS (SELECT 1 FROM span WHERE trace_no = no "  # noqa: S608 - our own numbers
-        f"AND span.start_ns >= ? AND shape_id IN ({model_shapes(connection, job.models)})) ORDER BY no LIMIT ?",
+        f"AND span.start_ns >= ? AND shape_id IN ({_shapes(connection, job.models)})) ORDER BY no LIMIT ?",
         [job.done_no, job.since_ns, _MAX_TRACES],
     ).fetchall()
+
+
+def _shapes(connection: sqlite3.Connection, models: Collection[Model]) -> str:
+    """Return the numbers of the shapes of calls to `models`, as an SQL list."""
+    rows = connection.execute("SELECT id, provider, model FROM shape WHERE kind IN ('llm', 'embedding')")
+    return ", ".join(str(row[0]) for row in rows if row[1:] in models)
 
 
 def _reprice(change: Change, job: Job, no: int) -> int:
