@@ -83,6 +83,10 @@ def apply_delta(connection: sqlite3.Connection, delta: Delta, series: SeriesNumb
             counts[table][spot] = counts[table].get(spot, 0) + count
     for table in RESOLUTIONS:
         _add(connection, table, sums[table], counts[table])
+    connection.executemany(
+        "INSERT INTO hour_change VALUES (?, random()) ON CONFLICT DO UPDATE SET version = excluded.version",
+        [(hour,) for hour in {place[0] for place in (*sums["1h"], *counts["1h"])}],
+    )
 
 
 def _places(bucket: int, borders: Borders) -> list[tuple[str, int]]:
@@ -152,9 +156,9 @@ def _drop_hours(connection: sqlite3.Connection, before_s: int) -> None:
 
     Corrections of these spans would otherwise meet nothing that they could correct.
     """
-    for kind in ("rollup", "histogram"):
+    for table, hour in (("rollup_1h", "bucket"), ("histogram_1h", "bucket"), ("hour_change", "hour")):
         connection.execute(
-            f"DELETE FROM {kind}_1h WHERE bucket < ? AND bucket / 24 NOT IN (SELECT day FROM day_series)",  # noqa: S608 - our own names
+            f"DELETE FROM {table} WHERE {hour} < ? AND {hour} / 24 NOT IN (SELECT day FROM day_series)",  # noqa: S608 - our own names
             [before_s // RESOLUTIONS["1h"]],
         )
 

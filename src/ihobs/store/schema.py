@@ -87,6 +87,8 @@ _TABLES = (
     """CREATE TABLE worker (
         id TEXT NOT NULL, service TEXT NOT NULL, workflow TEXT NOT NULL, active INTEGER NOT NULL,
         heartbeat_ns INTEGER NOT NULL, PRIMARY KEY (id, service, workflow)) WITHOUT ROWID""",
+    # a random number for each hour that holds something, another one after every change: see store/hours.py
+    "CREATE TABLE hour_change (hour INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
     # which series a day of events uses: beyond a bound, further ones count as "_other"
     """CREATE TABLE day_series (day INTEGER NOT NULL, series_id INTEGER NOT NULL, PRIMARY KEY (day, series_id))
         WITHOUT ROWID""",
