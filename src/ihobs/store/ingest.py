@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ihobs.spans.batch import Batch, Incoming, Rejection, only
+from ihobs.store.arrivals import note_arrivals
 from ihobs.store.large import grow, is_large, pending
 from ihobs.store.payloads import compress
 from ihobs.store.retention import BUCKETS_A_DAY
@@ -73,6 +74,9 @@ def store_delivery(change: Change, delivery: Delivery) -> IngestResult:
         payload_ids = _store_payloads(change.connection, delivery, fresh)
         large = {trace_id: known[trace_id] for trace_id in fresh if is_large(known.get(trace_id))}
         _store_spans(change, delivery.receipt, fresh, {**old, **dict.fromkeys(large)}, payload_ids)
+        if delivery.receipt.live:
+            spans = (entry.span for _, entries in fresh.values() for entry in entries)
+            note_arrivals(change.connection, spans, delivery.receipt.received_ns)
         for trace_id, trace in large.items():
             grow(change, trace, trace_id, [entry.span for entry in fresh[trace_id][1]], delivery.receipt.received_ns)
     return IngestResult(accepted, duplicates, rejections(batch))

@@ -89,6 +89,10 @@ _TABLES = (
         heartbeat_ns INTEGER NOT NULL, PRIMARY KEY (id, service, workflow)) WITHOUT ROWID""",
     # a random number for each hour that holds something, another one after every change: see store/hours.py
     "CREATE TABLE hour_change (hour INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
+    # delays of live spans by the minute of their receipt, on a logarithmic scale: see `arrivals`
+    """CREATE TABLE arrival (
+        minute INTEGER NOT NULL, service TEXT NOT NULL, position INTEGER NOT NULL, late INTEGER NOT NULL,
+        spans INTEGER NOT NULL, PRIMARY KEY (minute, service, position, late)) WITHOUT ROWID""",
     # which series a day of events uses: beyond a bound, further ones count as "_other"
     """CREATE TABLE day_series (day INTEGER NOT NULL, series_id INTEGER NOT NULL, PRIMARY KEY (day, series_id))
         WITHOUT ROWID""",

@@ -15,6 +15,7 @@ from ihobs.spans.batch import read_batch
 from ihobs.spans.dialects import shipped_dialects
 from ihobs.spans.normalise import Receipt
 from ihobs.spans.span import Shape
+from ihobs.store.arrivals import forget_arrivals
 from ihobs.store.change import Change, read_borders, write_borders
 from ihobs.store.ingest import Delivery, IngestResult, rejections, store_delivery
 from ihobs.store.numbers import Numbers
@@ -154,6 +155,7 @@ class TelemetryStore:
         now = self._clock()
         with self.database.write() as connection:
             write_borders(connection, fold(connection, now, read_borders(connection)))
+            forget_arrivals(connection, now)
             connection.execute("DELETE FROM worker WHERE heartbeat_ns < ?", [now - DAY_NS])
         while True:
             with self.database.write() as connection:
