@@ -25,7 +25,7 @@ FLOORS = (
     {"hookspecs", "settings", "config", "checks", "documents", "schemas", "resources", "guard"},
     {"plugins", "testing", "spans", "store"},
     {"telemetry", "alerts"},
-    {"duties", "demo", "cli"},
+    {"duties", "demo", "web", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
 
@@ -35,6 +35,7 @@ ARROWS = {
     ("checks", "settings"),
     ("cli", "demo"),
     ("cli", "duties"),
+    ("cli", "web"),
     ("config", "checks"),
     ("config", "documents"),
     ("config", "settings"),

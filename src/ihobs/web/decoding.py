@@ -1,0 +1,145 @@
+"""From the body of a request to spans: decompressed within a bound, then decoded, saving what is whole."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from ihobs.spans.batch import Rejection
+from ihobs.spans.decode import count_spans, divide
+from ihobs.spans.decoded import Decoded, Rejected
+from ihobs.spans.json_documents import read_documents
+from ihobs.spans.otlp_json import decode_document
+from ihobs.spans.otlp_protobuf import decode_request
+from ihobs.web.wire import JSON, PROTOBUF, RefusalError, Wire, listed
+
+if TYPE_CHECKING:
+    from ihobs.web.limits import Limits
+
+IDENTITY = "identity"
+_CODINGS = {"": IDENTITY, IDENTITY: IDENTITY, "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+
+_GZIP, _ZLIB, _RAW = 31, 15, -15
+"""`wbits` of zlib for each format."""
+_ZLIB_HEAD = 0x78
+"""First byte of the zlib format with its usual window. HTTP's deflate is that format, but some send it without."""
+
+MAX_MEMBERS = 64
+"""Parts of one gzip body, as `cat a.gz b.gz` makes them; each costs a copy of what follows."""
+
+INLINE_BYTES = 128 * 1024
+"""Up to this size, protobuf that is not compressed is parsed at once: in a quarter of a millisecond."""
+
+_WHERE = "the request"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """The spans of one HTTP request.
+
+    Attributes:
+        requests: each of so few spans that it fits into one transaction.
+        spans: how many there are. size_bytes: of the decompressed body.
+        rejections: what could not be decoded.
+    """
+
+    requests: Sequence[ExportTraceServiceRequest]
+    spans: int
+    size_bytes: int
+    rejections: tuple[Rejection, ...] = ()
+
+
+def coding_of(content_encoding: str) -> str:
+    """Return the coding that a Content-Encoding names.
+
+    Raises:
+        RefusalError: 415, it is not one of ours, or several.
+    """
+    coding = _CODINGS.get(content_encoding.strip().lower())
+    if coding is None:
+        hint = {"accept-encoding": "gzip, deflate, identity"}
+        raise RefusalError(415, "the Content-Encoding must be gzip, deflate or identity", hint)
+    return coding
+
+
+def decode_at_once(body: bytes, coding: str, wire: Wire, limits: Limits) -> Parcel | None:
+    """Return the parcel of a body that takes next to no time; None: leave it to `decode`, on another thread."""
+    if wire is not PROTOBUF or coding != IDENTITY or len(body) > INLINE_BYTES:
+        return None
+    try:
+        request = ExportTraceServiceRequest.FromString(body)
+    except DecodeError:
+        return None
+    return _parcel([Decoded(_WHERE, request)], len(body), limits)
+
+
+def decode(body: bytes, coding: str, wire: Wire, limits: Limits) -> Parcel:
+    """Return the parcel of a body. A damaged one loses what is damaged, and no more.
+
+    Raises:
+        RefusalError: 400, nothing of it can be decoded; 413, it is too large when decompressed.
+    """
+    data = body if coding == IDENTITY else inflate(body, coding, limits.body_bytes)
+    if wire is JSON:
+        return _parcel(list(_documents(data, limits)), len(data), limits)
+    return _parcel([decode_request(data, _WHERE)], len(data), limits)
+
+
+def inflate(body: bytes, coding: str, limit_bytes: int) -> bytes:
+    """Decompress `body`, never holding more than `limit_bytes` and a byte of the result.
+
+    Raises:
+        RefusalError: 400, it is damaged or cut off; 413, the result is larger than that.
+    """
+    parts, room = [], limit_bytes + 1
+    for _ in range(MAX_MEMBERS):
+        stream = zlib.decompressobj(_window(body, coding))
+        try:
+            part = stream.decompress(body, room)
+        except zlib.error:
+            raise RefusalError(400, f"the {coding} data is damaged") from None
+        parts.append(part)
+        room -= len(part)
+        if room <= 0:
+            raise RefusalError(413, f"decompressed, the request is larger than {limit_bytes} bytes; send less at once")
+        if not stream.eof:
+            raise RefusalError(400, f"the {coding} data is cut off")
+        body = stream.unused_data
+        if not body or coding != "gzip":
+            return b"".join(parts)
+    raise RefusalError(400, f"the gzip data has more than {MAX_MEMBERS} parts")
+
+
+def _window(body: bytes, coding: str) -> int:
+    if coding == "gzip":
+        return _GZIP
+    return _ZLIB if body[:1] == bytes((_ZLIB_HEAD,)) else _RAW
+
+
+def _documents(data: bytes, limits: Limits) -> Iterator[Decoded]:
+    """Yield what each JSON document of a body holds: one, or several as lines, as in files of the Collector."""
+    for found in read_documents(io.BytesIO(data), _WHERE, limits.body_bytes):
+        if isinstance(found, Rejected):
+            yield Decoded(found.where, rejections=[found])
+        else:
+            yield decode_document(found.value, found.where)
+
+
+def _parcel(decoded: Sequence[Decoded], size_bytes: int, limits: Limits) -> Parcel:
+    lost: dict[str, int] = {}
+    for each in decoded:
+        for rejected in each.rejections:
+            lost[rejected.reason] = lost.get(rejected.reason, 0) + rejected.count
+    spans = sum(count_spans(each.request) for each in decoded)
+    if not decoded or (lost and not spans):
+        raise RefusalError(400, listed(lost) or "the request is empty")
+    if spans > limits.pending_spans:
+        raise RefusalError(413, f"the request has more than {limits.pending_spans} spans; send less at once")
+    requests = [part for each in decoded for part in divide(each.request, limits.group_spans) if count_spans(part)]
+    return Parcel(requests, spans, size_bytes, tuple(Rejection(*item) for item in lost.items()))

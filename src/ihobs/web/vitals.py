@@ -1,0 +1,96 @@
+"""How the home and this process are, in `GET /metrics`. What this process counts about itself starts with it at 0."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+import ihobs
+from ihobs.clock import SECOND_NS, Clock
+from ihobs.store.health import health, size_bytes
+from ihobs.store.state import alerts
+from ihobs.web.openmetrics import Family, Sample, counter, gauge
+from ihobs.web.recent import recent
+
+if TYPE_CHECKING:
+    from ihobs.store.database import Database
+    from ihobs.store.home import Home
+    from ihobs.web.intake import Intake
+    from ihobs.web.room import Room
+    from ihobs.web.traces import TraceReceiver
+
+Answers = Mapping[tuple[str, int], int]
+"""(path, status) -> how many answers."""
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """Reads everything that `GET /metrics` shows.
+
+    Attributes:
+        home: the home. telemetry, state: its databases.
+        has_duties: whether this process evaluates the rules.
+        clock: tells the time.
+    """
+
+    home: Home
+    telemetry: Database
+    state: Database
+    intake: Intake
+    room: Room
+    receiver: TraceReceiver
+    has_duties: Callable[[], bool]
+    clock: Clock
+
+    def families(self, answers: Answers) -> Iterator[Family]:
+        """Yield what is shown, as it is now.
+
+        Raises:
+            StoreUnavailableError: a database cannot be read.
+        """
+        now_ns = self.clock()
+        yield Family("ihobs_build", "info", "The version.", [Sample(1, {"version": ihobs.__version__})])
+        yield from recent(self.telemetry, now_ns)
+        yield from self._alerts()
+        yield from self._home(now_ns)
+        yield from self._receiver(answers)
+        resident_bytes = psutil.Process().memory_info().rss
+        yield gauge("process_resident_memory_bytes", "Memory of this process.", resident_bytes, "bytes")
+
+    def _alerts(self) -> Iterator[Family]:
+        found = Counter((alert.state, alert.level) for alert in alerts.load(self.state).values())
+        samples = [Sample(count, {"state": state, "level": level}) for (state, level), count in sorted(found.items())]
+        yield Family("ihobs_alerts", "gauge", "Alerts by state and level.", samples)
+        unhealthy = len(alerts.unhealthy_rules(self.state))
+        yield gauge("ihobs_unhealthy_rules", "Rules that cannot be evaluated.", unhealthy)
+        yield gauge("ihobs_duties_here", "1 when this process evaluates the rules.", int(self.has_duties()))
+
+    def _home(self, now_ns: int) -> Iterator[Family]:
+        known = health(self.telemetry, now_ns=now_ns)
+        yield gauge("ihobs_stored_traces", "Traces whose spans are kept.", known.traces)
+        newest_s = None if known.newest_ns is None else known.newest_ns / SECOND_NS
+        yield gauge("ihobs_newest_data_timestamp_seconds", "End of the newest bucket.", newest_s, "seconds")
+        lost = {loss.reason: loss.spans for loss in known.losses}
+        yield counter("ihobs_lost_spans", "Spans lost in instrumented programs, ever.", lost, "reason")
+        sizes = {name: size_bytes(self.home.database(name)) for name in ("telemetry", "state")}
+        samples = [Sample(size, {"database": name}) for name, size in sizes.items()]
+        yield Family("ihobs_database_size_bytes", "gauge", "Databases with their logs.", samples, "bytes")
+
+    def _receiver(self, answers: Answers) -> Iterator[Family]:
+        state = self.intake.state()
+        spans = {"accepted": state.accepted, "duplicate": state.duplicates}
+        yield counter("ihobs_ingested_spans", "Spans that were received, new or known.", spans, "outcome")
+        rejected = Counter(state.rejected) + Counter(self.receiver.undecodable)
+        yield counter("ihobs_rejected_spans", "Spans that were refused.", rejected, "reason")
+        samples = [Sample(count, {"path": path, "code": str(code)}) for (path, code), count in sorted(answers.items())]
+        yield Family("ihobs_http_requests", "counter", "Requests that were answered.", samples)
+        yield gauge("ihobs_ingest_pending_requests", "Requests that wait for their answer.", self.room.requests)
+        yield gauge("ihobs_ingest_pending_spans", "Spans that wait for their commit.", self.room.spans)
+        yield gauge("ihobs_ingest_pending_bytes", "Bytes of requests in hand.", self.room.size_bytes, "bytes")
+        yield gauge("ihobs_ingest_lag_seconds", "Age of the oldest that waits.", state.lag_ns / SECOND_NS, "seconds")
+        took = [Sample(state.commits, suffix="_count"), Sample(state.commit_ns / SECOND_NS, suffix="_sum")]
+        yield Family("ihobs_ingest_commit_seconds", "summary", "Transactions and their time.", took, "seconds")
