@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ihobs.errors import StoreRefusedError, StoreUnavailableError
+from ihobs.store import connections
 from ihobs.store.database import Database
 from ihobs.store.home import Home
 
@@ -474,3 +475,15 @@ def test_threads_of_one_process_take_turns_and_none_is_lost(database):
     for thread in threads:
         thread.join()
     assert len(numbers(database)) == 150
+
+
+def test_who_comes_second_to_a_new_home_needs_no_lock_to_open_it(home, database, open_database, monkeypatch):
+    add(database, 1)
+    answers = [0]  # at its first look there was no schema yet; then another process made it, and writes all the time
+    real = connections.schema_version
+    monkeypatch.setattr(connections, "schema_version", lambda each: answers.pop() if answers else real(each))
+    with hold_write_lock(home.database("telemetry")) as holder:
+        assert numbers(open_database()) == [1]
+        holder.stdin.close()
+        holder.wait()
+    assert answers == []

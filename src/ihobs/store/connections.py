@@ -93,16 +93,12 @@ def open_connection(home: Home, name: str, schema: Schema, busy_timeout_s: float
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm take these permissions over
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_s)
     try:
-        if schema_version(connection) == 0:
-            with home.locked(lock):
-                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only before the first table
-                connection.execute("PRAGMA journal_mode=WAL")
+        if schema_version(connection) < schema.version:
+            with home.locked(lock), contextlib.closing(_line(home, name)) as line:
+                line.wait(lambda: _upgrade(connection, schema), busy_timeout_s)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
-        if schema_version(connection) < schema.version:
-            with home.locked(lock):
-                _upgrade(connection, schema)
-        elif schema_version(connection) > schema.version:
+        if schema_version(connection) > schema.version:
             _check_newer(connection, path, schema.version)
         return Opened(connection, (str(path), path.stat().st_ino), schema_version(connection))
     except BaseException:
@@ -114,7 +110,12 @@ def open_writer(home: Home, name: str, schema: Schema, busy_timeout_s: float) ->
     """Open the writer of `name`; see `open_connection`."""
     opened = open_connection(home, name, schema, busy_timeout_s)
     opened.connection.execute("PRAGMA busy_timeout=0")  # it waits at the turnstile instead
-    return Writer(opened, Turnstile(home.path / "locks" / f"write-{name}"))
+    return Writer(opened, _line(home, name))
+
+
+def _line(home: Home, name: str) -> Turnstile:
+    """Return a place in the line of those who write to database `name`."""
+    return Turnstile(home.path / "locks" / f"write-{name}")
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -122,10 +123,16 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
-    if schema_version(connection) < schema.version:
+def _upgrade(connection: sqlite3.Connection, schema: Schema) -> bool:
+    """Make or migrate the schema, unless another process just has; return True: it is done."""
+    found = schema_version(connection)
+    if found == 0:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only before the first table
+        connection.execute("PRAGMA journal_mode=WAL")
+    if found < schema.version:
         schema.migrate(connection)
         connection.execute(f"PRAGMA user_version={schema.version}")
+    return True
 
 
 def _check_newer(connection: sqlite3.Connection, path: Path, version: int) -> None:
