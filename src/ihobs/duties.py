@@ -21,7 +21,7 @@ from ihobs.clock import MINUTE_NS, SECOND_NS, Clock, now_ns
 from ihobs.errors import IhobsError
 from ihobs.guard import guard
 from ihobs.store import prices
-from ihobs.store.retention import Retention
+from ihobs.store.retention import retention_of
 from ihobs.store.state import progress
 from ihobs.store.state.migrations import open_state
 from ihobs.store.telemetry import TelemetryStore
@@ -78,7 +78,7 @@ class Duties:
         receivers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._home, self._plugins, self._clock = home, plugins, clock
-        self._store = TelemetryStore(home, clock=clock, retention=_retention(settings))
+        self._store = TelemetryStore(home, clock=clock, retention=retention_of(settings.retention))
         self._state = open_state(home)
         self._prices = prices.price_list(settings)
         self._rules = collect(plugins, settings)
@@ -232,8 +232,3 @@ class Duties:
         """Close the connections of this thread."""
         self._store.close()
         self._state.close()
-
-
-def _retention(settings: Settings) -> Retention:
-    kept = settings.retention
-    return Retention(round(kept.payload_s * SECOND_NS), round(kept.spans_s * SECOND_NS), kept.max_bytes)

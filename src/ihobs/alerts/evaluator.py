@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ihobs.alerts.disk import Disk
 from ihobs.alerts.machine import AlertState, Change, Track, next_deadline_ns, step, threshold_shown
 from ihobs.alerts.measurements import BUCKET_NS, Measurements, Sample
 from ihobs.alerts.metrics import METRICS
@@ -15,6 +17,7 @@ from ihobs.alerts.rules import BAD_RULE_ERRORS
 from ihobs.alerts.wording import event
 from ihobs.clock import Clock, now_ns
 from ihobs.errors import IhobsError, InvalidInputError
+from ihobs.store.retention import retention_of
 from ihobs.store.state import alerts
 from ihobs.store.state.alerts import AlertRow, Evaluation, RuleHealth
 
@@ -53,6 +56,10 @@ class Evaluator:
     settings: Settings
     clock: Clock = now_ns
 
+    @cached_property
+    def _disk(self) -> Disk:
+        return Disk(self.telemetry, retention_of(self.settings.retention))
+
     def run(self, rules: RuleSet, channels: Mapping[str, Sequence[str]]) -> Pass:
         """Evaluate all rules and store what changed, together with what is to be delivered to `channels`.
 
@@ -76,7 +83,8 @@ class Evaluator:
 
     def _evaluate(self, rules: RuleSet, stored: Mapping[str, AlertRow], unhealthy: Sequence[RuleHealth]) -> Pass:
         now = self.clock()
-        measurements = Measurements(self.telemetry, now, self.settings.quotas, _timezone(self.settings))
+        timezone = _timezone(self.settings)
+        measurements = Measurements(self.telemetry, now, self.settings.quotas, timezone, self._disk.forecast)
         work = _Work(measurements, stored)
         for rule in rules.rules:
             work.evaluate(rule)

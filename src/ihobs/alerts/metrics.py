@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ihobs.alerts import quota
+from ihobs.alerts import disk, quota
 from ihobs.alerts.measurements import Measurements, Sample
 from ihobs.model import Counters, Distribution, MetricGroup
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ihobs.model import Rule
 
 HOUR_S = 3600.0
-Unit = Literal["ratio", "s", "usd", "tokens", "per minute", "count"]
+Unit = Literal["ratio", "s", "usd", "tokens", "per minute", "count", "bytes"]
 Sampler = Callable[[Measurements, "Rule"], list[Sample]]
 Read = Callable[[MetricGroup, "Rule"], tuple[float | None, str]]
 """Returns the value of a group of spans and a note."""
@@ -134,6 +134,9 @@ _ALL = (
     Metric("retry_rate", "ratio", "attempts after the first / calls", _windowed(_retry_rate)),
     Metric("recovered_rate", "ratio", "failed attempts that a later one made good / all", _windowed(_recovered_rate)),
     Metric("unpriced_calls", "count", "calls whose price is unknown", _windowed(_unpriced), absent=0.0),
+    Metric("disk_used_bytes", "bytes", "taken by the telemetry database", disk.used_bytes, splits=()),
+    Metric("disk_used_ratio", "ratio", "the same / what it may take", disk.used_ratio, splits=()),
+    Metric("disk_used_in_7d_ratio", "ratio", "the same, at this rate in a week", disk.used_in_7d_ratio, splits=()),
 )
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
@@ -150,4 +153,6 @@ def shown(value: float | None, unit: Unit) -> str:
         return f"${value:,.2f}" if value >= 1 else f"${value:.3g}"
     if unit in {"tokens", "count"}:
         return f"{value:,.0f}"
+    if unit == "bytes":
+        return f"{value / 1e9:.3g} GB" if value >= 1e9 else f"{value / 1e6:.3g} MB"  # noqa: PLR2004 - a gigabyte
     return f"{value:.3g} s" if unit == "s" else f"{value:.3g}/min"

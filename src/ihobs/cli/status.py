@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ihobs.cli.disk import disk_figures, disk_text, is_urgent
 from ihobs.cli.moments import NO_DATA, shown
 from ihobs.cli.output import emit_json, json_option
 from ihobs.cli.units import count, plural, size
@@ -17,6 +18,8 @@ from ihobs.errors import EXIT_FINDING
 
 if TYPE_CHECKING:
     from ihobs.cli.context import AppContext
+    from ihobs.store.database import Database
+    from ihobs.store.forecast import Forecast
     from ihobs.store.health import Health
     from ihobs.store.home import Home
 
@@ -44,6 +47,7 @@ class Status:
         sizes_bytes: size of each database; None: it does not exist yet.
         duties_pid: the process that evaluates and delivers; None: none is alive.
         telemetry: what the telemetry database says; None: it does not exist yet.
+        disk: what it takes of the disk, and will take; None: it does not exist yet.
         active_workflows: running now, as the processes that run them say.
         alerts: None: no rule has been evaluated yet.
         evaluated_until_ns: when the last duties process ended in good order; None: none did.
@@ -56,6 +60,7 @@ class Status:
     sizes_bytes: dict[str, int | None]
     duties_pid: int | None
     telemetry: Health | None
+    disk: Forecast | None
     active_workflows: int
     alerts: AlertCount | None
     evaluated_until_ns: int | None = None
@@ -75,7 +80,7 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
     found = read_status(app, now_ns)
     wanting = list(findings(found, now_ns))
     if as_json:
-        emit_json({**_figures(found), "findings": wanting})
+        emit_json({**_figures(found, now_ns), "findings": wanting})
     else:
         _show(found, wanting)
     if wanting:
@@ -104,6 +109,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         sizes_bytes=sizes,
         duties_pid=home.lock_owner("duties"),
         telemetry=health(telemetry, now_ns=now_ns) if telemetry else None,
+        disk=_disk(app, telemetry, now_ns) if telemetry else None,
         active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
         alerts=_alerts(home) if sizes["state"] is not None else None,
         evaluated_until_ns=_evaluated_until_ns(home) if sizes["state"] is not None else None,
@@ -122,6 +128,8 @@ def findings(found: Status, now_ns: int) -> Iterator[str]:
     for loss in telemetry.losses:
         if now_ns - loss.last_ns < LOSS_MATTERS_NS:
             yield f"{plural(loss.spans, 'span')} lost ({loss.reason}), the last at {shown(loss.last_ns)} UTC"
+    if found.disk and is_urgent(found.disk, now_ns):
+        yield f"the file system is full on {shown(found.disk.full_ns or now_ns)} UTC at this rate"
     watched_ns = now_ns if found.active_workflows else telemetry.live_ns
     if found.duties_pid is None and watched_ns is not None and watched_ns > (found.evaluated_until_ns or 0):
         yield "a program is being watched, but no duties process is alive: nothing evaluates its alerts"
@@ -134,6 +142,14 @@ def _evaluated_until_ns(home: Home) -> int | None:
     return progress.reached_ns(open_state(home), progress.DUTIES)
 
 
+def _disk(app: AppContext, database: Database, now_ns: int) -> Forecast:
+    from ihobs.store.forecast import forecast, free_bytes
+    from ihobs.store.retention import retention_of
+
+    retention = retention_of(app.config.settings.retention)
+    return forecast(database, now_ns=now_ns, retention=retention, free_bytes=free_bytes(database.home.path))
+
+
 def _alerts(home: Home) -> AlertCount:
     from ihobs.store.state.alerts import load, unhealthy_rules
     from ihobs.store.state.migrations import open_state
@@ -144,7 +160,7 @@ def _alerts(home: Home) -> AlertCount:
     return AlertCount(states.count("firing"), states.count("pending"), unhealthy)
 
 
-def _figures(found: Status) -> dict[str, object]:
+def _figures(found: Status, now_ns: int) -> dict[str, object]:
     """Return the status with the names that `--json` promises."""
     telemetry = found.telemetry
     return {
@@ -153,6 +169,7 @@ def _figures(found: Status) -> dict[str, object]:
         "config": found.config,
         "content": found.content,
         "databases": {name: {"bytes": size_bytes} for name, size_bytes in found.sizes_bytes.items()},
+        "disk": disk_figures(found.disk, now_ns) if found.disk else None,
         "duties": {"alive": found.duties_pid is not None, "pid": found.duties_pid},
         "spans": telemetry.spans if telemetry else 0,
         "traces": telemetry.traces if telemetry else 0,
@@ -183,6 +200,8 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     telemetry = found.telemetry
     sizes = ", ".join(f"{name} {size(bytes_)}" for name, bytes_ in found.sizes_bytes.items() if bytes_ is not None)
     yield "home", f"{found.home}, generation {found.generation}: {sizes or 'no database yet'}"
+    if found.disk:
+        yield "disk", disk_text(found.disk)
     yield "config", str(found.config) if found.config else "defaults; 'ihobs init' writes a file"
     yield "content", f"prompts and answers are {'kept' if found.content == 'keep' else 'masked'}"
     none = "no process: alerts are not evaluated"

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ihobs.clock import DAY_NS
+from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.spans.normalise import BUCKET_NS
+
+if TYPE_CHECKING:
+    from ihobs.settings import RetentionSettings
 
 MAX_ROWS = 5_000
 """Rows deleted in one transaction: about 20 ms."""
@@ -28,6 +32,11 @@ class Retention:
     payload_ns: int = 7 * DAY_NS
     spans_ns: int = 30 * DAY_NS
     max_bytes: int | None = 20_000_000_000
+
+
+def retention_of(settings: RetentionSettings) -> Retention:
+    """Return what the configuration says."""
+    return Retention(round(settings.payload_s * SECOND_NS), round(settings.spans_s * SECOND_NS), settings.max_bytes)
 
 
 def forget_some(connection: sqlite3.Connection, now_ns: int, retention: Retention) -> int:
