@@ -8,19 +8,23 @@ import sqlite3
 
 import pytest
 from opentelemetry.context import Context
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from ihobs.errors import StoreUnavailableError
+from ihobs.errors import StoreRefusedError, StoreUnavailableError
 from ihobs.guard import guard
 from ihobs.store.home import Home
+from ihobs.store.losses import read_losses
 from ihobs.store.query import active_workflows
+from ihobs.store.spool import SPOOL, Spool, bring_in
 from ihobs.store.telemetry import TelemetryStore
 from ihobs.store.wake import Listener
-from ihobs.telemetry import exporter as module
+from ihobs.telemetry import backlog as module
 from ihobs.telemetry.exporter import StoreExporter
 from ihobs.telemetry.places import SCOPE, Place
+from ihobs.telemetry.stamps import Encoder
 
 FLOW = Place("flow", "draft")
 
@@ -38,7 +42,9 @@ def store(home):
 
 @pytest.fixture
 def exporter(home):
-    made = StoreExporter(lambda: TelemetryStore(home), service=lambda: "svc")
+    made = StoreExporter(
+        lambda: TelemetryStore(home), service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL)
+    )
     yield made
     made.close()
 
@@ -57,6 +63,10 @@ def finished():
         return memory.get_finished_spans()[0]
 
     return finished
+
+
+def request_of(ended) -> ExportTraceServiceRequest:
+    return ExportTraceServiceRequest.FromString(Encoder().encode(ended))
 
 
 def stored(store) -> int:
@@ -86,7 +96,7 @@ def test_it_serves_as_an_exporter_of_the_sdk(exporter, finished, store):
 
 def test_spans_are_stamped_with_their_place_unless_they_say_it_themselves(finished):
     own = finished("own", SCOPE, ihobs_workflow="mine")
-    request = module._encode([(finished("foreign"), FLOW), (own, FLOW), (finished("nowhere"), None)])
+    request = request_of([(finished("foreign"), FLOW), (own, FLOW), (finished("nowhere"), None)])
     said = {
         span.name: {item.key: item.value.string_value for item in span.attributes}
         for resource in request.resource_spans
@@ -116,14 +126,13 @@ def test_the_duties_are_woken_by_a_commit_only(exporter, finished, home):
 
 
 def test_spans_wait_while_the_home_is_locked(home, finished, store, caplog):
-    store.ingest(module._encode([(finished(), None)]))
+    store.ingest(request_of([(finished(), None)]))
     impatient = TelemetryStore(home)
     impatient.database._busy_timeout_s = 0.01
-    exporter = StoreExporter(lambda: impatient, service=lambda: "svc")
+    exporter = StoreExporter(lambda: impatient, service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL))
     with store.database.write(), caplog.at_level(logging.WARNING, "ihobs"):
         exporter.write([(finished(), None)])
-        exporter.write([(finished(), None)])
-        assert not exporter.force_flush()
+        assert exporter.export([finished()]) is SpanExportResult.FAILURE
     assert len(caplog.records) == 1
     exporter.write([(finished(), None)])
     assert stored(store) == 4
@@ -138,17 +147,20 @@ def test_spans_wait_until_the_home_can_be_opened(home, finished, store):
             raise answers.pop()
         return TelemetryStore(home)
 
-    exporter = StoreExporter(open_store, service=lambda: "svc")
+    exporter = StoreExporter(open_store, service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL))
     exporter.write([(finished(), None)])
-    exporter.report_active({"flow": 1})
-    assert stored(store) == 0
+    exporter.report_active({"flow": 1})  # does not ask again in this round
+    exporter.write([])
+    assert (stored(store), len(answers)) == (0, 0)
     exporter.write([])
     assert stored(store) == 1
     exporter.close()
 
 
 def test_a_home_that_was_removed_is_survived_and_counted(home, finished, caplog):
-    exporter = StoreExporter(lambda: TelemetryStore(home), service=lambda: "svc")
+    exporter = StoreExporter(
+        lambda: TelemetryStore(home), service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL)
+    )
     exporter.write([(finished(), None)])
     shutil.rmtree(home.path)
     with caplog.at_level(logging.WARNING, "ihobs"):
@@ -157,26 +169,113 @@ def test_a_home_that_was_removed_is_survived_and_counted(home, finished, caplog)
     assert "lost 1 spans" in caplog.text
 
 
-def test_what_waits_is_bounded_and_what_is_lost_is_counted(home, finished, store, monkeypatch):
+class Door:
+    """Opens the store, or says that it cannot."""
+
+    def __init__(self, home):
+        self.home, self.error = home, None
+
+    def __call__(self):
+        if self.error is not None:
+            raise self.error
+        return TelemetryStore(self.home)
+
+
+@pytest.fixture
+def door(home):
+    return Door(home)
+
+
+@pytest.fixture
+def behind_door(door, home):
+    """An exporter whose home can be closed and opened."""
+    made = StoreExporter(door, service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL))
+    yield made
+    made.close()
+
+
+def waiting(home) -> int:
+    return Spool(home.path / SPOOL).waiting().files
+
+
+def test_what_does_not_fit_into_memory_waits_on_disk_and_is_stored_later(
+    behind_door, door, home, finished, store, monkeypatch
+):
     monkeypatch.setattr(module, "MAX_KEPT_SPANS", 3)
-    down = True
-
-    def open_store():
-        if down:
-            raise StoreUnavailableError(home.path, "is not there")
-        return TelemetryStore(home)
-
-    exporter = StoreExporter(open_store, service=lambda: "svc")
+    door.error = StoreUnavailableError(home.path, "is locked")
     for _ in range(5):
-        exporter.write([(finished(), None)])
-    exporter.count_dropped(7)
-    down = False
-    exporter.write([])
+        behind_door.write([(finished(), None)])
+    assert waiting(home) == 1
+    door.error = None
+    behind_door.write([])
+    assert (stored(store), waiting(home), dropped(store)) == (5, 0, {})
+
+
+def test_without_a_disk_what_waits_is_bounded_and_what_is_lost_is_counted(
+    behind_door, door, home, finished, store, monkeypatch
+):
+    monkeypatch.setattr(module, "MAX_KEPT_SPANS", 3)
+    (home.path / SPOOL).write_text("a file in its place")
+    door.error = StoreUnavailableError(home.path, "is locked")
+    for _ in range(5):
+        behind_door.write([(finished(), None)])
+    behind_door.count_dropped(7)
+    assert not behind_door.secure()
+    (home.path / SPOOL).unlink()
+    door.error = None
+    behind_door.write([])
     assert stored(store) == 3
     assert dropped(store) == {"store unavailable": 2, "queue full": 7}
-    exporter.write([])
+    behind_door.write([])
     assert dropped(store) == {"store unavailable": 2, "queue full": 7}
+
+
+def test_a_home_that_only_a_newer_ihobs_may_write_gets_its_spans_by_the_spool_at_once(
+    behind_door, door, home, finished, store
+):
+    door.error = StoreRefusedError(home.path, "was written by a newer ihobs")
+    behind_door.write([(finished(), None)])
+    behind_door.count_dropped(2)
+    behind_door.write([(finished(), None)])
+    assert waiting(home) == 1
+    assert read_losses(home.path / SPOOL)[0].spans == 2
+    assert bring_in(Spool(home.path / SPOOL), store)
+    assert (stored(store), dropped(store)) == (2, {"queue full": 2})
+
+
+def test_what_was_spooled_by_those_before_is_stored_unless_a_duties_process_does_it(behind_door, home, finished, store):
+    Spool(home.path / SPOOL).append(request_of([(finished(), None)]).SerializeToString())
+    with home.locked("duties"):
+        behind_door.write([(finished(), None)])
+        assert (stored(store), waiting(home)) == (1, 1)
+    behind_door.write([])
+    assert (stored(store), waiting(home)) == (2, 0)
+
+
+def test_the_end_of_a_program_puts_what_the_home_cannot_take_on_disk(behind_door, door, home, finished, caplog):
+    door.error = StoreUnavailableError(home.path, "is locked")
+    behind_door.write([(finished(), None)])
+    with caplog.at_level(logging.WARNING, "ihobs"):
+        behind_door.close()
+    assert waiting(home) == 1
+    assert "lost" not in caplog.text
+    assert str(home.path / SPOOL) in caplog.text
+
+
+def test_what_is_secured_while_the_worker_hangs_changes_no_number(home, finished, store):
+    """The worker stores what another thread has put on disk meanwhile: the same spans, twice."""
+    batch = [(finished(), None)]
+
+    class Hanging(TelemetryStore):
+        def ingest(self, request, *, live=True):
+            assert exporter.secure([(finished(), None)])
+            return super().ingest(request, live=live)
+
+    exporter = StoreExporter(lambda: Hanging(home), service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL))
+    exporter.write(batch)
     exporter.close()
+    bring_in(Spool(home.path / SPOOL), store)
+    assert stored(store) == 2
 
 
 class Poisoned(TelemetryStore):
@@ -190,7 +289,7 @@ class Poisoned(TelemetryStore):
 
 def test_a_fault_of_ours_costs_one_batch_and_not_those_behind_it(home, finished, store, monkeypatch, caplog):
     monkeypatch.setattr(guard, "strict", False)
-    exporter = StoreExporter(lambda: Poisoned(home), service=lambda: "svc")
+    exporter = StoreExporter(lambda: Poisoned(home), service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL))
     with caplog.at_level(logging.ERROR, "ihobs"):
         exporter.write([(finished("poison"), None)])
         exporter.write([(finished("good"), None)])
@@ -216,7 +315,7 @@ def test_a_forked_child_uses_no_connection_of_its_parent(home, finished, store):
         opened.append(TelemetryStore(home))
         return opened[-1]
 
-    exporter = StoreExporter(open_store, service=lambda: "svc")
+    exporter = StoreExporter(open_store, service=lambda: "svc", open_spool=lambda: Spool(home.path / SPOOL))
     exporter.write([(finished(), None)])
     exporter.after_fork_in_child()
     exporter.write([(finished(), None)])

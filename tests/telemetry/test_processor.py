@@ -23,6 +23,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.batches, self.active, self.dropped, self.closed = [], [], 0, False
+        self.secured, self.is_safe = [], True
         self.open = threading.Event()
         self.open.set()
 
@@ -40,6 +41,10 @@ class Memory:
 
     def count_dropped(self, spans):
         self.dropped += spans
+
+    def secure(self, ended=()):
+        self.secured += [span.name for span, _ in ended]
+        return self.is_safe
 
     def close(self):
         self.closed = True
@@ -217,13 +222,27 @@ def test_shutdown_hands_on_what_is_left_and_closes(tracer, processor, sink):
     processor.shutdown()
 
 
-def test_an_end_that_takes_too_long_is_said(tracer, processor, sink, monkeypatch, caplog):
+@pytest.mark.parametrize("is_safe", [True, False])
+def test_an_end_that_takes_too_long_puts_what_waits_on_disk_or_says_that_it_is_lost(
+    tracer, processor, sink, monkeypatch, caplog, is_safe
+):
     monkeypatch.setattr(module, "SHUTDOWN_TIMEOUT_S", 0.01)
     sink.open.clear()
-    tracer.start_span("s").end()
+    sink.is_safe = is_safe
+    tracer.start_span("taken by the worker, which hangs").end()
+    processor.force_flush(20)
+    tracer.start_span("waiting").end()
     with caplog.at_level(logging.ERROR, "ihobs"):
         processor.shutdown()
-    assert "gave up" in caplog.text
+    assert sink.secured[-1] == "waiting"
+    assert ("gave up" in caplog.text) == (not is_safe)
+
+
+def test_a_flush_says_whether_what_it_flushed_is_safe(tracer, processor, sink):
+    tracer.start_span("s").end()
+    assert processor.force_flush()
+    sink.is_safe = False
+    assert not processor.force_flush()
 
 
 def test_a_forked_child_starts_with_an_empty_queue(tracer, processor, sink):

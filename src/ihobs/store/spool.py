@@ -22,11 +22,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from ihobs.clock import MINUTE_NS, Clock, now_ns
 from ihobs.errors import StoreUnavailableError
 from ihobs.guard import guard, log
+from ihobs.store.losses import move_losses
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     from ihobs.store.telemetry import TelemetryStore
+
+SPOOL = "spool"
+"""The directory of the home for what goes into its own database."""
 
 MAX_SPOOL_BYTES = 256 * 1024 * 1024
 """Bound of all files together: hours of a busy orchestrator. The oldest file goes first."""
@@ -193,23 +197,29 @@ class Spool:
 
 
 def bring_in(spool: Spool, store: TelemetryStore, *, clock: Clock = now_ns, files: int | None = None) -> bool:
-    """Store and count what waits in `spool`; return whether nothing waits any more.
+    """Store and count what waits in `spool`, and record what was lost; return whether nothing waits any more.
 
     Raises:
         StoreUnavailableError: a file cannot be read, or the home not be written; what was not stored still waits.
     """
+    unavailable: list[StoreUnavailableError] = []
 
     def deliver(requests: Sequence[ExportTraceServiceRequest], written_ns: int) -> bool:
         with guard:
             try:
                 store.ingest_many(requests, live=clock() - written_ns <= LIVE_WITHIN_NS)
-            except StoreUnavailableError:
+            except StoreUnavailableError as error:
+                unavailable.append(error)
                 return False
             return True
         store.record_dropped(LOST_BY_FAULT, sum(map(count_spans, requests)))
         return True  # an error of ours costs these spans, not those behind them
 
-    return spool.drain(deliver, files=files)
+    is_empty = spool.drain(deliver, files=files)
+    for error in unavailable:
+        raise error
+    move_losses(spool.directory, store.record_dropped)
+    return is_empty
 
 
 def count_spans(request: ExportTraceServiceRequest) -> int:

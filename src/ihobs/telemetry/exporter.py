@@ -1,21 +1,21 @@
-"""Writes batches of spans into the home; keeps them for a while when the home cannot take them.
+"""Writes batches of spans into the home; keeps them when the home cannot take them, in memory and then on disk.
 
 Runs on the processor's worker thread, so it may wait for a lock; the program that we watch does not.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from ihobs.errors import StoreUnavailableError
+from ihobs.errors import StoreRefusedError, StoreUnavailableError
 from ihobs.guard import guard, log
+from ihobs.store.spool import LOST_BY_FAULT, bring_in
 from ihobs.store.wake import notify
-from ihobs.telemetry.encode import Stamps, encode
+from ihobs.telemetry.backlog import Backlog
 from ihobs.telemetry.loading import loading
-from ihobs.telemetry.places import MAX_SPAN_ATTRIBUTES, SCOPE
+from ihobs.telemetry.stamps import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from ihobs.store.spool import Spool
     from ihobs.store.telemetry import TelemetryStore
-    from ihobs.telemetry.places import Place
     from ihobs.telemetry.processor import Ended
 
-MAX_KEPT_SPANS = 20_000
-"""Spans kept in memory while the home cannot be written; the oldest are dropped first."""
+LOST_QUEUE_FULL = "queue full"
+LOST_STORE_UNAVAILABLE = "store unavailable"
 
-DROPPED_QUEUE_FULL = "queue full"
-DROPPED_STORE_UNAVAILABLE = "store unavailable"
-DROPPED_FAULT = "fault of ihobs"
+DUTIES_LOCK = "duties"
+"""Held by the duties process, which brings the spool in; we do when nobody holds it."""
 
 
 class StoreExporter(SpanExporter):
@@ -41,30 +40,37 @@ class StoreExporter(SpanExporter):
     Args:
         open_store: makes the store; called on first use, again in a forked child, and after a failure to open.
         service: returns the name of this process's service, for the gauge of running workflows.
+        open_spool: makes the spool, for what the store cannot take.
     """
 
-    def __init__(self, open_store: Callable[[], TelemetryStore], *, service: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        open_store: Callable[[], TelemetryStore],
+        *,
+        service: Callable[[], str],
+        open_spool: Callable[[], Spool],
+    ) -> None:
         self._open_store, self._service = open_store, service
         self._store: TelemetryStore | None = None
-        self._kept: deque[tuple[ExportTraceServiceRequest, int]] = deque()
-        self._dropped: dict[str, int] = {}
+        self._encoder = Encoder()
+        self._backlog = Backlog(open_spool, LOST_STORE_UNAVAILABLE)
+        self._spool_may_hold = True
         self._unavailable = ""
-        self._limit_told = False
+        self._rests = False  # in this round the home could not be used: what is left of it does not wait again
+        self._refused = False
 
     def write(self, ended: Sequence[Ended]) -> None:
         """Store a batch, and before it whatever is kept from earlier calls."""
+        self._rests = False
         if ended:
-            self._tell_limit(ended)
-            with loading:
-                request = _encode(ended)
-            self._keep(request, len(ended))
+            self._backlog.keep(self._encoder.encode(ended), len(ended))
         self._store_kept()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Store spans as an ordinary exporter of the SDK, without the names of their places."""
         with guard:
             self.write([(span, None) for span in spans])
-        return SpanExportResult.FAILURE if self._kept else SpanExportResult.SUCCESS
+        return SpanExportResult.FAILURE if self._backlog.spans else SpanExportResult.SUCCESS
 
     def report_active(self, active: Mapping[str, int]) -> None:
         """Say how many runs of each workflow this process has in progress."""
@@ -72,21 +78,30 @@ class StoreExporter(SpanExporter):
 
     def count_dropped(self, spans: int) -> None:
         """Count spans that did not fit into the processor's queue."""
-        self._count(DROPPED_QUEUE_FULL, spans)
+        self._backlog.lose(LOST_QUEUE_FULL, spans)
+
+    def secure(self, ended: Sequence[Ended] = ()) -> bool:
+        """Put on disk what the home could not take, and `ended`; return whether nothing is in memory only."""
+        if ended:
+            self._backlog.keep(self._encoder.encode(ended), len(ended))
+        if self._backlog.spans:
+            self._spool_may_hold = True
+        is_safe = self._backlog.secure()
+        if self._rests:
+            self._backlog.note_losses()
+        return is_safe
 
     def after_fork_in_child(self) -> None:
         """Leave what is kept and the connections to the parent."""
         _inherited.append(self._store)
         self._store = None
-        self._kept.clear()
-        self._dropped.clear()
+        self._backlog.after_fork_in_child()
 
     def close(self) -> None:
-        """Try once more to store what is kept, say what was lost, and close."""
+        """Store what is kept, or put it on disk; say what is lost, and close."""
         self._store_kept()
-        lost = sum(count for _, count in self._kept)
-        if lost:
-            log.error("ihobs lost %d spans at the end: %s", lost, self._unavailable)
+        if not self.secure():
+            log.error("ihobs lost %d spans at the end: %s", self._backlog.spans, self._unavailable)
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -97,58 +112,59 @@ class StoreExporter(SpanExporter):
             self.close()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - SDK's signature
-        """Say whether everything handed over is stored."""
-        return not self._kept
-
-    def _tell_limit(self, ended: Sequence[Ended]) -> None:
-        """Say once that the provider, which is not ours to change, throws attributes away."""
-        if not self._limit_told and any(span.dropped_attributes for span, _ in ended):
-            self._limit_told = True
-            log.warning(
-                "spans lose attributes to the limit of the TracerProvider that was there before ihobs; "
-                "set OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=%d",
-                MAX_SPAN_ATTRIBUTES,
-            )
-
-    def _keep(self, request: ExportTraceServiceRequest, spans: int) -> None:
-        self._kept.append((request, spans))
-        kept = sum(count for _, count in self._kept)
-        while kept > MAX_KEPT_SPANS:
-            _, count = self._kept.popleft()
-            kept -= count
-            self._count(DROPPED_STORE_UNAVAILABLE, count)
+        """Say whether everything handed over is stored, or at least on disk."""
+        with guard:
+            return self.secure()
+        return False
 
     def _store_kept(self) -> None:
         stored = False
-        while self._kept:
-            request, spans = self._kept.popleft()
+        while (kept := self._backlog.first()) is not None:
             with guard:
-                if not self._ingest(request):
-                    self._kept.appendleft((request, spans))
+                if not self._ingest(kept.data):
                     break
+                self._backlog.done(kept)
                 stored = True
                 continue
-            self._count(DROPPED_FAULT, spans)  # an error of ours costs this batch, not those behind it
-        while self._dropped and self._attempt(lambda store: store.record_dropped(*next(iter(self._dropped.items())))):
-            del self._dropped[next(iter(self._dropped))]
+            self._backlog.lose(LOST_BY_FAULT, kept.spans)  # an error of ours costs this batch, not those behind it
+            self._backlog.done(kept)
+        if self._backlog.losses():
+            self._attempt(self._record_losses)
         if stored and self._store is not None:
             notify(self._store.home)
+        if self._refused:
+            self.secure()  # only a newer ihobs can store them
+        elif self._spool_may_hold and self._store is not None:
+            self._attempt(self._catch_up)
 
-    def _ingest(self, request: ExportTraceServiceRequest) -> bool:
+    def _ingest(self, data: bytes) -> bool:
+        with loading:
+            request = _parse(data)
         return self._attempt(lambda store: store.ingest(request))
 
-    def _count(self, reason: str, spans: int) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + spans
+    def _record_losses(self, store: TelemetryStore) -> None:
+        for reason, spans in self._backlog.losses().items():
+            store.record_dropped(reason, spans)
+            self._backlog.told(reason, spans)
+
+    def _catch_up(self, store: TelemetryStore) -> None:
+        """Store a file of the spool, unless there is a duties process, which does that."""
+        if store.home.lock_owner(DUTIES_LOCK) is None:
+            self._spool_may_hold = not bring_in(self._backlog.spool, store, files=1)
 
     def _attempt(self, action: Callable[[TelemetryStore], object]) -> bool:
         """Run `action` on the store; return False when the home cannot be used now, and log it once."""
+        if self._rests:
+            return False
         try:
             action(self._opened())
         except StoreUnavailableError as error:
+            self._rests, self._refused = True, isinstance(error, StoreRefusedError)
             if str(error) != self._unavailable:
                 self._unavailable = str(error)
                 log.warning("ihobs cannot store spans now and will try again: %s", error)
             return False
+        self._refused = False
         if self._unavailable:
             self._unavailable = ""
             log.warning("ihobs stores spans again")
@@ -165,22 +181,7 @@ _inherited: list[object] = []
 """Stores of a forked child's parent. Never used again, nor collected: closing them would touch its files."""
 
 
-def _encode(ended: Sequence[Ended]) -> ExportTraceServiceRequest:
-    """Return the spans as one OTLP request, each with the names of its place."""
+def _parse(data: bytes) -> ExportTraceServiceRequest:
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # slow: not before it is needed
 
-    request = trace_service_pb2.ExportTraceServiceRequest()
-    request.ParseFromString(encode([(span, _stamps(span, place)) for span, place in ended]))
-    return request
-
-
-def _stamps(span: ReadableSpan, place: Place | None) -> Stamps:
-    """Return the attributes that name a span's place, without those that it has."""
-    if place is None:
-        return ()
-    names = [(key, name) for key, name in (("ihobs.workflow", place.workflow), ("ihobs.node", place.node)) if name]
-    scope = span.instrumentation_scope
-    if names and scope is not None and scope.name == SCOPE:
-        said = span.attributes or {}
-        return [(key, name) for key, name in names if key not in said]
-    return names
+    return trace_service_pb2.ExportTraceServiceRequest.FromString(data)

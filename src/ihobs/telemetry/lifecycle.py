@@ -58,7 +58,8 @@ def flush_on_sigterm(processor: IhobsSpanProcessor) -> None:
 
     def flush_and_die(number: int, _: FrameType | None) -> None:
         with guard:
-            processor.force_flush(SIGTERM_FLUSH_MS)
+            if not processor.force_flush(SIGTERM_FLUSH_MS):
+                processor.rescue()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 

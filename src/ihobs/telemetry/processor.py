@@ -38,9 +38,9 @@ MAX_QUEUED_SPANS = 16_384
 HEARTBEAT_NS = 5 * SECOND_NS
 """The gauge is repeated this often while anything runs, so that a process that died can be told from a busy one."""
 
-SHUTDOWN_TIMEOUT_S = 15.0
-"""How long the end of the program may wait for the last flush: longer than the store waits for a lock, so that a
-loss is said. OpenTelemetry's own processor waits 30 s."""
+SHUTDOWN_TIMEOUT_S = 8.0
+"""How long the end of the program may wait for the last flush; then what is left goes to disk. Who stops a container
+gives it 10 s."""
 
 Ended = tuple[ReadableSpan, Place | None]
 
@@ -57,11 +57,27 @@ class Sink(Protocol):
     def count_dropped(self, spans: int) -> None:
         """Count spans that did not fit into the queue."""
 
+    def secure(self, ended: Sequence[Ended] = ()) -> bool:
+        """Put what is kept, and `ended`, where it outlives this process; return whether all of it is there.
+
+        Called on another thread only when the worker hangs.
+        """
+
     def close(self) -> None:
-        """Give up what is kept, and close."""
+        """Hand on what is kept, or secure it, and close."""
 
     def after_fork_in_child(self) -> None:
         """Leave everything to the parent, and begin anew."""
+
+
+class _Flush(threading.Event):
+    """Set when a flush that somebody waits for is over.
+
+    Attributes:
+        is_safe: what had ended is stored, or on disk.
+    """
+
+    is_safe = False
 
 
 class IhobsSpanProcessor(SpanProcessor):
@@ -74,7 +90,7 @@ class IhobsSpanProcessor(SpanProcessor):
     def __init__(self, sink: Sink, *, spans: OpenSpans = open_spans, clock: Clock = now_ns) -> None:
         self._sink, self._open, self._clock = sink, spans, clock
         self._queue: deque[Ended] = deque()
-        self._wake: SimpleQueue[threading.Event | None] = SimpleQueue()
+        self._wake: SimpleQueue[_Flush | None] = SimpleQueue()
         self._wake_pending = False
         self._worker: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -115,15 +131,26 @@ class IhobsSpanProcessor(SpanProcessor):
                 self._start_worker()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until everything that ended before this call was handed to the sink; False when it took too long.
+        """Wait until everything that ended before this call is stored, or on disk; False when it took too long.
 
         Safe in a signal handler: takes no lock that the interrupted code may hold.
         """
         if self._worker is None:
             return not self._queue
-        done = threading.Event()
+        done = _Flush()
         self._wake.put(done)
-        return done.wait(timeout_millis / 1000)
+        return done.wait(timeout_millis / 1000) and done.is_safe
+
+    def rescue(self) -> bool:
+        """Put on disk what waits, while the worker hangs; return whether all of it is there.
+
+        For the end of the program, when a flush took too long: the home may be locked, or a name not be resolved.
+        """
+        waiting: list[Ended] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                waiting.append(self._queue.popleft())
+        return self._sink.secure(waiting)
 
     def shutdown(self) -> None:
         """Flush and stop; spans that end later are dropped. Called by the SDK at exit, and by our handle."""
@@ -134,7 +161,7 @@ class IhobsSpanProcessor(SpanProcessor):
         if worker is not None:
             self._wake.put(None)
             worker.join(SHUTDOWN_TIMEOUT_S)
-            if worker.is_alive():
+            if worker.is_alive() and not self.rescue():
                 log.error("ihobs gave up storing the last spans after %.0f s", SHUTDOWN_TIMEOUT_S)
         elif self._queue:  # no thread could be started any more
             self._work()
@@ -153,15 +180,24 @@ class IhobsSpanProcessor(SpanProcessor):
             while not self._closed:
                 asked = self._sleep()
                 self._flush()
-                for event in asked:
-                    event.set()
+                if asked:
+                    self._answer(asked)
             self._flush()
             with guard:
                 self._sink.close()
 
-    def _sleep(self) -> list[threading.Event]:
-        """Wait for a reason to flush; return the events of those who wait for its end."""
-        asked: list[threading.Event] = []
+    def _answer(self, asked: Sequence[_Flush]) -> None:
+        """Tell those who wait for a flush whether what they wait for outlives this process."""
+        is_safe = False
+        with guard:
+            is_safe = self._sink.secure()
+        for flush in asked:
+            flush.is_safe = is_safe
+            flush.set()
+
+    def _sleep(self) -> list[_Flush]:
+        """Wait for a reason to flush; return those who wait for its end."""
+        asked: list[_Flush] = []
         with contextlib.suppress(Empty):
             item = self._wake.get(timeout=FLUSH_INTERVAL_S)
             while True:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ihobs.errors import IhobsError
 from ihobs.guard import guard, log
+from ihobs.store.spool import SPOOL, Spool
 from ihobs.telemetry.arguments import argument_recording
 from ihobs.telemetry.exporter import StoreExporter
 from ihobs.telemetry.langchain import instrument_langchain
@@ -42,7 +43,7 @@ class Instrumentation:
         return () if self._running is None else tuple(self._running.targets.problems)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until the spans that have ended are handed to the home; False when it took longer."""
+        """Wait until the spans that have ended are in the home, if need be in its spool; False when it took longer."""
         with guard:
             if self._running is not None:
                 return self._running.processor.force_flush(int(timeout_s * 1000))
@@ -130,7 +131,9 @@ class _Running:
 
     def __init__(self, settings: Settings, *, whole_program: bool) -> None:
         self.settings, self.is_provisional = settings, whole_program
-        self.processor = IhobsSpanProcessor(StoreExporter(self._open_store, service=self._service))
+        self.processor = IhobsSpanProcessor(
+            StoreExporter(self._open_store, service=self._service, open_spool=self._open_spool)
+        )
         self.attachment = Attachment(self.processor, settings.service)
         self.targets = TargetPatches()
         flush_at_exit(self.processor)
@@ -162,6 +165,10 @@ class _Running:
         from ihobs.store.telemetry import TelemetryStore
 
         return TelemetryStore(Home.open(self.settings.home, create=True))
+
+    def _open_spool(self) -> Spool:
+        """Make the spool for what the home cannot take."""
+        return Spool(self.settings.home / SPOOL)
 
 
 def _set_up(config: str | Path | None, overrides: Mapping[str, object], *, whole_program: bool) -> _Running | None:

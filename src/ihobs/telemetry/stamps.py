@@ -1,0 +1,51 @@
+"""Ended spans as OTLP requests, each span with the names of its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ihobs.guard import log
+from ihobs.telemetry.encode import Stamps, encode
+from ihobs.telemetry.places import MAX_SPAN_ATTRIBUTES, SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from ihobs.telemetry.places import Place
+    from ihobs.telemetry.processor import Ended
+
+
+class Encoder:
+    """Encodes batches, and says once when spans come without all of their attributes."""
+
+    def __init__(self) -> None:
+        self._limit_told = False
+
+    def encode(self, ended: Sequence[Ended]) -> bytes:
+        """Return a batch as the bytes of one request."""
+        self._tell_limit(ended)
+        return encode([(span, _stamps(span, place)) for span, place in ended])
+
+    def _tell_limit(self, ended: Sequence[Ended]) -> None:
+        """Say once that the provider, which is not ours to change, throws attributes away."""
+        if not self._limit_told and any(span.dropped_attributes for span, _ in ended):
+            self._limit_told = True
+            log.warning(
+                "spans lose attributes to the limit of the TracerProvider that was there before ihobs; "
+                "set OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=%d",
+                MAX_SPAN_ATTRIBUTES,
+            )
+
+
+def _stamps(span: ReadableSpan, place: Place | None) -> Stamps:
+    """Return the attributes that name a span's place, without those that it has."""
+    if place is None:
+        return ()
+    names = [(key, name) for key, name in (("ihobs.workflow", place.workflow), ("ihobs.node", place.node)) if name]
+    scope = span.instrumentation_scope
+    if names and scope is not None and scope.name == SCOPE:
+        said = span.attributes or {}
+        return [(key, name) for key, name in names if key not in said]
+    return names
