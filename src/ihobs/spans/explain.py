@@ -92,12 +92,16 @@ def explain(spans: Iterable[tuple[Span, Mapping[str, Any] | None]], dialects: Di
     groups = attempt_groups(span for span, _ in pairs)
     attempts = {span.span_id: group for group in groups for span in group}
     result = []
+    read = {span.span_id: span for span in reading.order}
     for span, attributes in pairs:
-        sums = next(iter(counted_alone(span, reading).sums.values()))
+        sums = next(iter(counted_alone(read[span.span_id], reading).sums.values()))
         clues = find_clues(attributes or {}, dialects)
-        case = _Case(span, reading, names, attempts, sums, clues, dialects, kept=attributes is not None)
         counts = {name: count for name, count in zip(SUMS, sums, strict=True) if count}
-        reasons = tuple(reason for rule in _RULES for reason in rule(case))
+        if read[span.span_id] is span:
+            case = _Case(span, reading, names, attempts, sums, clues, dialects, kept=attributes is not None)
+            reasons = tuple(reason for rule in _RULES for reason in rule(case))
+        else:
+            reasons = (f"counts as a span alone: another instrumentation tells of what {span.shape.scope} tells",)
         result.append(Explanation(span, clues.clues, counts, reasons))
     return result
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ihobs.spans.doubles import muted, overruled
 from ihobs.spans.span import FAILED, GENAI, ORPHAN, REMOTE_PARENT, Span
 
 WORKFLOW_KINDS = frozenset({"workflow", "agent"})
@@ -73,7 +74,10 @@ class Reading(NamedTuple):
 
 
 def read_trace(spans: Sequence[Span]) -> Reading:
-    """Return what the `spans` of one trace are to each other."""
+    """Return what the `spans` of one trace are to each other; doubles are muted."""
+    lesser = overruled(spans)
+    if lesser:
+        spans = [muted(span) if (span.shape.service, span.shape.scope) in lesser else span for span in spans]
     by_id = {span.span_id: span for span in spans}
     above, order = _look_up(by_id)
     workflows = {span.span_id for span in order if workflow_at(span, above[span.span_id]) is span}
