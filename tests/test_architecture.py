@@ -23,7 +23,7 @@ OURS = [*MODULES, *PLUGINS]
 FLOORS = (
     {"model", "errors", "clock", "quantities"},
     {"hookspecs", "settings", "config", "checks", "documents", "schemas", "resources", "guard"},
-    {"plugins", "testing", "spans", "store"},
+    {"plugins", "testing", "redact", "spans", "store"},
     {"telemetry", "alerts"},
     {"duties", "demo", "web", "cli"},
 )
@@ -42,6 +42,8 @@ ARROWS = {
     ("hookspecs", "config"),  # the type of an argument
     ("schemas", "documents"),
     ("schemas", "resources"),
+    ("spans", "redact"),
+    ("store", "redact"),
     ("store", "spans"),
     ("testing", "plugins"),
 }

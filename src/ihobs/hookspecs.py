@@ -95,6 +95,28 @@ def ihobs_notify(notification: Notification, receiver: str) -> bool | None:
 
 
 @hookspec
+def ihobs_redact(text: str, key: str) -> str | None:
+    """Take out of a text what ihobs does not know to be secret or personal.
+
+    Called in every process that stores spans, the orchestrator's included, on the thread that stores them, for each
+    text that is kept, after ihobs has taken out what it finds; one plug-in is given what the one before returned.
+    It is called very often: look for something cheap first, and import what is heavy only when it is needed.
+
+    Args:
+        text: an attribute's, or a name or message of the span.
+        key: the attribute's key, or the part of the span in words, such as "span name".
+
+    Returns:
+        The text without it, the same text, or None when there is nothing to take out. Given its own answer, it must
+        find nothing more in it.
+
+    If it raises: the whole text is replaced by "[failed]", and counted; the span stays. The error's class is logged,
+    not its message, which may quote the text.
+    """
+    raise AssertionError(text, key)
+
+
+@hookspec
 def ihobs_register_commands(group: click.Group) -> None:
     """Add commands to the `ihobs` command line.
 
@@ -122,6 +144,7 @@ def _is_list_of_rules(value: object) -> bool:
 
 ANSWERS: Mapping[str, Contract] = {
     "ihobs_rules": Contract("a list of Rule", _is_list_of_rules),
+    "ihobs_redact": Contract("a text or None", lambda value: isinstance(value, str)),
     "ihobs_notify": Contract("True, False or None", lambda value: isinstance(value, bool)),
 }
 """The hooks that answer something. Of the others the answer is ignored."""

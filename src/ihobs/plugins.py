@@ -134,13 +134,32 @@ class Plugins:
                     answers.append(Answer(implementation.plugin_name, value))
         return answers
 
+    def answering(self, hook: str) -> bool:
+        """Return whether some plug-in answers `hook`."""
+        return any(hook in plugin.hooks for plugin in self.loaded)
+
+    def refine(self, hook: str, text: str, **arguments: object) -> str | None:
+        """Hand `text` from plug-in to plug-in; return what the last made of it, None when one failed.
+
+        An error is reported by its class alone: its message may quote the text.
+        """
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            given = {name: text if name == "text" else arguments[name] for name in implementation.argnames}
+            try:
+                value = _checked(hook, implementation.function(**given))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: what it failed on must not stay
+                self._report(implementation.plugin_name, hook, error, quoting=False)
+                return None
+            text = text if value is None else str(value)
+        return text
+
     def _refuse_taken(self, name: str) -> None:
         for plugin in self.loaded:
             if plugin.name == name:
                 raise ValueError(f"the name {name!r} is taken by {plugin.distribution} {plugin.version}")
 
-    def _report(self, plugin: str, hook: str, error: BaseException) -> None:
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR_CHARS]
+    def _report(self, plugin: str, hook: str, error: BaseException, *, quoting: bool = True) -> None:
+        text = " ".join(f"{type(error).__name__}: {error if quoting else 'not quoted'}".split())[:MAX_ERROR_CHARS]
         with self._lock:
             known = self._problems.get((plugin, hook))
             self._problems[plugin, hook] = (
@@ -148,7 +167,8 @@ class Plugins:
             )
         level = logging.DEBUG if known or self.quiet else logging.WARNING
         log.log(level, "plug-in %s: %s: %s", plugin, hook, text)
-        log.debug("plug-in %s: %s", plugin, hook, exc_info=error)
+        if quoting:
+            log.debug("plug-in %s: %s", plugin, hook, exc_info=error)
 
 
 def load(candidates: Iterable[Candidate] | None = None, *, quiet: bool = False) -> Plugins:
@@ -170,6 +190,18 @@ def installed() -> list[Candidate]:
         (_candidate(point) for point in entry_points(group=GROUP)),
         key=lambda one: (one.distribution != OUR_DISTRIBUTION, one.distribution, one.name),
     )
+
+
+def load_of_others(*, quiet: bool = False) -> Plugins:
+    """Load the plug-ins of others only: ours do nothing in a process that only records."""
+    return load([one for one in installed() if one.distribution != OUR_DISTRIBUTION], quiet=quiet)
+
+
+def redaction_by(plugins: Plugins) -> Callable[[str, str], str | None] | None:
+    """Return the plug-ins that redact as one function of a text and its key; None when there are none."""
+    if not plugins.answering("ihobs_redact"):
+        return None
+    return lambda text, key: plugins.refine("ihobs_redact", text, key=key)
 
 
 def _candidate(point: EntryPoint) -> Candidate:

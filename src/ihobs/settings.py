@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +24,34 @@ class InstrumentSettings:
     """
 
     targets: tuple[str, ...] = ()
-    content: Literal["keep", "mask"] = "keep"
+    content: Literal["keep", "mask"] = "mask"
     logs: str | None = None
     arguments: bool = False
+
+
+Mode = Literal["drop", "mask", "hash"]
+"""What becomes of something that must go: its attribute goes, a mask stands for it, or a keyed hash does."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedactSettings:
+    """What is taken out of spans before they are stored, beside what is always taken.
+
+    Attributes:
+        secrets, personal, contents: how keys, personal data, and the texts that `instrument.content` masks go.
+        content_keys: further attributes that hold such texts; * at the end stands for everything below.
+        keep: attributes that stay although they may hold such texts.
+        allow: texts that are no personal data and no secret; * stands for any characters.
+        patterns: further kinds of personal data -> the regular expression that finds them.
+    """
+
+    secrets: Mode = "mask"
+    personal: Mode = "mask"
+    contents: Mode = "mask"
+    content_keys: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    patterns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +106,7 @@ class Settings:
     timezone: str | None
     disabled: bool
     instrument: InstrumentSettings
+    redact: RedactSettings
     thresholds: Mapping[str, Mapping[str, float]]
     rules: tuple[Mapping[str, object], ...]
     quotas: Mapping[str, Mapping[str, float]]
@@ -119,6 +146,7 @@ def build(values: Mapping[str, object]) -> Settings:
         else:
             nested[section] = values[setting.key]
     nested["instrument"] = InstrumentSettings(**nested["instrument"])
+    nested["redact"] = RedactSettings(**nested["redact"])
     nested["retention"] = RetentionSettings(**nested["retention"])
     return Settings(**nested)
 
@@ -201,6 +229,18 @@ def _renamed(rule: Mapping[str, object]) -> Mapping[str, object]:
     return renamed
 
 
+def _patterns(value: Mapping[str, str]) -> Mapping[str, str]:
+    for kind, pattern in value.items():
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{kind}: {pattern!r} is no regular expression: {error}") from error
+        if compiled.search(""):
+            raise ValueError(f"{kind}: {pattern!r} is found in every text, as it matches nothing at all")
+    return value
+
+
+_MODES = ("drop", "mask", "hash")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", None)
 
 TABLE = (
@@ -209,9 +249,16 @@ TABLE = (
     Setting("timezone", None, _same),
     Setting("disabled", default=False, convert=_flag, variable="IHOBS_DISABLED"),
     Setting("instrument.targets", (), _texts),
-    Setting("instrument.content", "keep", _one_of("keep", "mask")),
+    Setting("instrument.content", "mask", _one_of("keep", "mask")),
     Setting("instrument.logs", None, _one_of(*_LEVELS)),
     Setting("instrument.arguments", default=False, convert=_flag),
+    Setting("redact.secrets", "mask", _one_of(*_MODES)),
+    Setting("redact.personal", "mask", _one_of(*_MODES)),
+    Setting("redact.contents", "mask", _one_of(*_MODES)),
+    Setting("redact.content_keys", (), _texts),
+    Setting("redact.keep", (), _texts),
+    Setting("redact.allow", (), _texts),
+    Setting("redact.patterns", {}, _patterns),
     Setting("thresholds.error_rate", {"warning": 0.05, "critical": 0.15}, _same),
     Setting("thresholds.response_time", {"warning": 30, "critical": 60}, _same),
     Setting("thresholds.api_quota", {"warning": 0.80, "critical": 0.95}, _same),

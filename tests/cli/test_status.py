@@ -58,7 +58,7 @@ def test_it_says_what_is_stored_from_when_and_under_which_settings(filled, ihobs
     filled.span("old", 1, kind="workflow", ago_s=2 * 86_400)
     filled.span("new", 1, trace=2, kind="workflow").call(2, parent=1, trace=2).store(live=False)
     found = read(ihobs("status", "--json"))
-    assert (found["spans"], found["traces"], found["generation"], found["content"]) == (3, 2, "g0001", "keep")
+    assert (found["spans"], found["traces"], found["generation"], found["content"]) == (3, 2, "g0001", "mask")
     assert found["oldest"] < found["newest"]
     assert found["home"] == str(filled.home.path)
     assert found["config"] is None

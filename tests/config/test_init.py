@@ -167,13 +167,13 @@ def test_a_home_of_ones_own_is_written_relative_to_the_file(run, tmp_path):
     assert Path(os.path.normpath(load(Path("etc/ihobs.yaml"), environ={}).settings.home)) == tmp_path / "data"
 
 
-def test_prompt_contents_are_masked_when_told_and_kept_without_a_terminal(run):
-    assert json.loads(run("init", "--json").stdout)["content"] == "keep"
-    assert json.loads(run("init", "--json", "--force", "--content", "mask").stdout)["content"] == "mask"
-    assert in_force().instrument.content == "mask"
+def test_prompt_contents_are_kept_when_told_and_masked_without_a_terminal(run):
+    assert json.loads(run("init", "--json").stdout)["content"] == "mask"
+    assert json.loads(run("init", "--json", "--force", "--content", "keep").stdout)["content"] == "keep"
+    assert in_force().instrument.content == "keep"
 
 
-@pytest.mark.parametrize(("typed", "content"), [("mask", "mask"), ("", "keep"), ("no\nmask", "mask")])
+@pytest.mark.parametrize(("typed", "content"), [("keep", "keep"), ("", "mask"), ("no\nkeep", "keep")])
 def test_on_a_terminal_it_asks_what_becomes_of_prompt_contents(tmp_path, typed, content):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "ihobs", "init"]

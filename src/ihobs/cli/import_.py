@@ -79,12 +79,12 @@ def import_(ctx: click.Context, app: AppContext, files: tuple[str, ...], *, as_j
     Spans that are known already are not counted twice. Ends with 4 when something was rejected, 2 when nothing
     could be read.
     """
-    from ihobs.spans.dialects import dialects_of
-    from ihobs.store.telemetry import TelemetryStore
+    from ihobs.plugins import redaction_by
+    from ihobs.store.opening import open_store
 
-    dialects = dialects_of(app.config.settings.dialects)
+    hook = redaction_by(app.plugins)
     reports = [FileReport(file) for file in files]
-    with TelemetryStore(app.home(create=True), clock=app.clock, dialects=dialects) as store:
+    with open_store(app.home(create=True), app.config.settings, clock=app.clock, hook=hook) as store:
         try:
             with _progress_bars() as start:
                 for report in reports:

@@ -56,13 +56,13 @@ def init(
 
 
 def _ask_content() -> str:
-    """Ask on a terminal; elsewhere keep, which is the default."""
+    """Ask on a terminal; elsewhere mask, which is the default."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return "keep"
+        return "mask"
     answer: str = click.prompt(
         "Keep or mask the texts of prompts and answers? Keys and personal data are always removed",
         type=click.Choice(["keep", "mask"]),
-        default="keep",
+        default="mask",
     )
     return answer
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ihobs.store.forecast import Forecast
     from ihobs.store.health import Health
     from ihobs.store.home import Home
+    from ihobs.store.redaction import Removed
 
 LOSS_MATTERS_NS = DAY_NS
 """A loss of spans is a finding for this long; after that it is only shown."""
@@ -48,6 +49,7 @@ class Status:
         duties_pid: the process that evaluates and delivers; None: none is alive.
         telemetry: what the telemetry database says; None: it does not exist yet.
         disk: what it takes of the disk, and will take; None: it does not exist yet.
+        redacted: what was removed from spans before they were stored.
         active_workflows: running now, as the processes that run them say.
         alerts: None: no rule has been evaluated yet.
         evaluated_until_ns: when the last duties process ended in good order; None: none did.
@@ -61,6 +63,7 @@ class Status:
     duties_pid: int | None
     telemetry: Health | None
     disk: Forecast | None
+    redacted: tuple[Removed, ...]
     active_workflows: int
     alerts: AlertCount | None
     evaluated_until_ns: int | None = None
@@ -96,6 +99,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
     """
     from ihobs.store.health import health, size_bytes
     from ihobs.store.query import active_workflows
+    from ihobs.store.redaction import removed
     from ihobs.store.schema import open_telemetry
 
     home = app.home()
@@ -110,6 +114,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         duties_pid=home.lock_owner("duties"),
         telemetry=health(telemetry, now_ns=now_ns) if telemetry else None,
         disk=_disk(app, telemetry, now_ns) if telemetry else None,
+        redacted=removed(telemetry) if telemetry else (),
         active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
         alerts=_alerts(home) if sizes["state"] is not None else None,
         evaluated_until_ns=_evaluated_until_ns(home) if sizes["state"] is not None else None,
@@ -175,6 +180,9 @@ def _figures(found: Status, now_ns: int) -> dict[str, object]:
         "traces": telemetry.traces if telemetry else 0,
         "oldest": _moment(telemetry.oldest_ns) if telemetry else None,
         "newest": _moment(telemetry.newest_ns) if telemetry else None,
+        "redacted": [
+            {"reason": each.kind, "count": each.times, "last": isoformat(each.last_ns)} for each in found.redacted
+        ],
         "active_workflows": found.active_workflows,
         "alerts": found.alerts,
         "dropped": [
@@ -204,6 +212,9 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
         yield "disk", disk_text(found.disk)
     yield "config", str(found.config) if found.config else "defaults; 'ihobs init' writes a file"
     yield "content", f"prompts and answers are {'kept' if found.content == 'keep' else 'masked'}"
+    if found.redacted:
+        kinds = ", ".join(f"{each.kind} {count(each.times)}" for each in found.redacted)
+        yield "redacted", f"before it was stored: {kinds}"
     none = "no process: alerts are not evaluated"
     yield "duties", none if found.duties_pid is None else f"process {found.duties_pid}"
     if telemetry is None or telemetry.oldest_ns is None or telemetry.newest_ns is None:

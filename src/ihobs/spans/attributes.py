@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ihobs.spans.dialects import FIELDS, Dialects, Source
 
 if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 MAX_TOKENS = 2**40
@@ -22,18 +24,30 @@ MAX_KNOWN = 1000
 
 _UNSEEN = 1 << 30
 
+Attribute = tuple[str, "AnyValue", str]
+"""One attribute: its key, its value, and its text, which is empty when the value is none."""
 
-def read_fields(span: OtlpSpan, dialects: Dialects) -> tuple[list[Any], list[int]]:
-    """Return the best value of each field of FIELDS, None where no attribute gives it, and the rank of its source."""
+
+def attributes_of(span: OtlpSpan) -> list[Attribute]:
+    """Return the attributes of a span; to reach them costs more than all that is done with them."""
+    return [(attribute.key, value := attribute.value, value.string_value) for attribute in span.attributes]
+
+
+def read_fields(
+    span: OtlpSpan, dialects: Dialects, attributes: Sequence[Attribute] | None = None
+) -> tuple[list[Any], list[int]]:
+    """Return the best value of each field of FIELDS, None where no attribute gives it, and the rank of its source.
+
+    Args:
+        attributes: those of the span, if they were reached already.
+    """
     values: list[Any] = [None] * len(FIELDS)
     ranks = [_UNSEEN] * len(FIELDS)
     sources_of = dialects.sources.get
-    for attribute in span.attributes:
-        found = sources_of(attribute.key)
+    for key, raw, text in attributes_of(span) if attributes is None else attributes:
+        found = sources_of(key)
         if found is None:
             continue
-        raw = attribute.value
-        text = raw.string_value
         for source in found:
             field = source.field
             if source.rank >= ranks[field]:

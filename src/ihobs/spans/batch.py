@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ihobs.clock import DAY_NS
-from ihobs.spans.normalise import Receipt, normalise
+from ihobs.redact.tally import Tally
+from ihobs.spans.reader import SpanReader
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
+    from ihobs.redact.message import Redactor
     from ihobs.spans.dialects import Dialects
+    from ihobs.spans.normalise import Receipt
     from ihobs.spans.span import Span
 
 MAX_DURATION_NS = 366 * DAY_NS
@@ -23,9 +25,6 @@ MAX_DURATION_NS = 366 * DAY_NS
 
 MAX_AHEAD_NS = DAY_NS
 """An imported span that ends later than this after its receipt is refused; less is taken as clock skew."""
-
-UNKNOWN_SERVICE = "unknown_service"
-"""What OpenTelemetry's SDK calls a service that has no name."""
 
 _NO_TRACE_ID, _NO_SPAN_ID = bytes(16), bytes(8)
 
@@ -60,29 +59,40 @@ class Batch:
     traces: dict[bytes, list[Incoming]] = field(default_factory=dict)
     span_counts: list[int] = field(default_factory=list)
     rejected: dict[tuple[str, int], int] = field(default_factory=dict)
+    redacted: Tally = field(default_factory=Tally)
 
     def reject(self, reason: str, request: int) -> None:
         """Count a span that is refused."""
         self.rejected[reason, request] = self.rejected.get((reason, request), 0) + 1
 
 
-def read_batch(requests: Iterable[ExportTraceServiceRequest], dialects: Dialects, receipt: Receipt) -> Batch:
-    """Return the spans of `requests` in ihobs' terms, by trace."""
-    batch = Batch()
+def read_batch(
+    requests: Iterable[ExportTraceServiceRequest],
+    dialects: Dialects,
+    receipt: Receipt,
+    redactor: Redactor | None = None,
+) -> Batch:
+    """Return the spans of `requests` in ihobs' terms, by trace.
+
+    Args:
+        redactor: takes secrets and contents out of the requests, in place; None leaves them as they are.
+    """
+    reader = SpanReader(dialects, receipt, redactor)
+    batch = Batch(redacted=reader.tally)
     for index, request in enumerate(requests):
         position = 0
         for resource_spans in request.resource_spans:
-            service = _service(resource_spans.resource.attributes)
-            for scope_spans in resource_spans.scope_spans:
-                scope = scope_spans.scope.name
-                for span in scope_spans.spans:
+            for origin, spans in reader.groups(resource_spans):
+                for span in spans:
                     fault = _fault(span, receipt)
                     if fault:
                         batch.reject(fault, index)
                     else:
-                        entry = Incoming(normalise(span, service, scope, dialects, receipt), index, position)
+                        entry = Incoming(reader.read(span, origin), index, position)
                         batch.traces.setdefault(span.trace_id, []).append(entry)
                     position += 1
+        if redactor is not None:
+            request.DiscardUnknownFields()  # nobody can tell what they hold
         batch.span_counts.append(position)
     return batch
 
@@ -106,13 +116,6 @@ def only(request: ExportTraceServiceRequest, positions: Collection[int]) -> Expo
         if not resource.scope_spans:
             del kept.resource_spans[-1]
     return kept
-
-
-def _service(attributes: Iterable[KeyValue]) -> str:
-    for attribute in attributes:
-        if attribute.key == "service.name":
-            return attribute.value.string_value[:256] or UNKNOWN_SERVICE
-    return UNKNOWN_SERVICE
 
 
 def _fault(span: OtlpSpan, receipt: Receipt) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ihobs.spans.attributes import read_fields
+from ihobs.spans.attributes import Attribute, read_fields
 from ihobs.spans.dialects import FIELDS, SHAPE_FIELDS, Dialects
 from ihobs.spans.span import (
     CONTROL_FLOW,
@@ -23,6 +23,8 @@ from ihobs.spans.span import (
 from ihobs.spans.tokens import Told, Whole, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 BUCKET_NS = 10_000_000_000
@@ -55,13 +57,20 @@ class Receipt(NamedTuple):
     live: bool
 
 
-def normalise(span: OtlpSpan, service: str, scope: str, dialects: Dialects, receipt: Receipt) -> Span:
-    """Return what `span` says, in ihobs' terms.
+def normalise(
+    span: OtlpSpan,
+    service: str,
+    scope: str,
+    dialects: Dialects,
+    receipt: Receipt,
+    attributes: Sequence[Attribute] | None = None,
+) -> Span:
+    """Return what `span` says, in ihobs' terms; `attributes` are its own, if they were reached already.
 
     The span must have valid ids and times; a duration below zero counts as zero and is flagged. Its cost is what
     it says itself, if anything.
     """
-    values, ranks = read_fields(span, dialects)
+    values, ranks = read_fields(span, dialects, attributes)
     error, flags = _error(span, scope, values, dialects)
     texts = (service, scope, span.name, error, values[_INPUT] is None and values[_OUTPUT] is None, *values[:_TEXTS])
     shape = dialects.shapes.get(texts)

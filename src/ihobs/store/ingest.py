@@ -10,6 +10,7 @@ from ihobs.spans.batch import Batch, Incoming, Rejection, only
 from ihobs.store.arrivals import note_arrivals
 from ihobs.store.large import grow, is_large, pending
 from ihobs.store.payloads import compress
+from ihobs.store.redaction import count_removed
 from ihobs.store.retention import BUCKETS_A_DAY
 from ihobs.store.traces import find_traces, insert_spans, known_spans, next_trace_no
 
@@ -71,6 +72,7 @@ def store_delivery(change: Change, delivery: Delivery) -> IngestResult:
     fresh, duplicates = _what_is_new(change, batch, known, old)
     accepted = sum(len(entries) for _, entries in fresh.values())
     if accepted:
+        count_removed(change.connection, batch.redacted.by_kind(), delivery.receipt.received_ns)
         payload_ids = _store_payloads(change.connection, delivery, fresh)
         large = {trace_id: known[trace_id] for trace_id in fresh if is_large(known.get(trace_id))}
         _store_spans(change, delivery.receipt, fresh, {**old, **dict.fromkeys(large)}, payload_ids)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ihobs.store.home import Home
 
-VERSION = 1
+VERSION = 2
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -39,6 +39,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     migrations = Migrations("ihobs_telemetry")
     migrations()(m001_spans_and_rollups)
+    migrations()(m002_redacted)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -47,6 +48,14 @@ def m001_spans_and_rollups(database: sqlite_utils.Database) -> None:
     for statement in (*_TABLES, *_rollup_tables(), *_VIEWS):
         database.execute(statement)
     database.execute("INSERT INTO meta VALUES ('min_writer', ?)", [str(MIN_WRITER)])
+
+
+def m002_redacted(database: sqlite_utils.Database) -> None:
+    """Create the counts of what redaction removed."""
+    database.execute(
+        "CREATE TABLE redacted (reason TEXT PRIMARY KEY, count INTEGER NOT NULL, last_ns INTEGER NOT NULL) "
+        "WITHOUT ROWID"
+    )
 
 
 _TABLES = (

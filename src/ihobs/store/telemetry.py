@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from ihobs.clock import DAY_NS, HOUR_NS, SECOND_NS, Clock, now_ns
+from ihobs.redact.policy import Policy
 from ihobs.spans.batch import read_batch
 from ihobs.spans.dialects import shipped_dialects
 from ihobs.spans.normalise import Receipt
@@ -21,6 +22,7 @@ from ihobs.store.ingest import Delivery, IngestResult, rejections, store_deliver
 from ihobs.store.numbers import Numbers
 from ihobs.store.payloads import compress
 from ihobs.store.pricing import PriceBook, by_model, write_origin
+from ihobs.store.redaction import redactor_for
 from ihobs.store.repricing import Repriced, begin, next_step, take
 from ihobs.store.retention import Retention, forget_some, give_back
 from ihobs.store.rollups import fold
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+    from ihobs.redact.message import Redactor
     from ihobs.spans.dialects import Dialects
     from ihobs.spans.price import Price
     from ihobs.store.home import Home
@@ -59,12 +62,14 @@ class TelemetryStore:
         clock: Clock = now_ns,
         retention: Retention | None = None,
         dialects: Dialects | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self.home = home
         self.database = open_telemetry(home)
         self._clock = clock
         self._retention = retention or Retention()
         self._dialects = dialects or shipped_dialects()
+        self._redactor = redactor or redactor_for(home, Policy(), self._dialects)
         self._shapes: Numbers[Shape] = Numbers("shape", Shape)
         self._series = SeriesNumbers()
         self._prices = PriceBook()
@@ -79,14 +84,14 @@ class TelemetryStore:
         """Store and count the spans of `requests` in one transaction.
 
         Args:
-            requests: what came in; not changed.
+            requests: what came in; redacted in place.
             live: from a running program. Imported spans (False) count in their own minute and raise no alert.
 
         Raises:
             StoreUnavailableError: nothing of it was stored.
         """
         receipt = Receipt(self._clock(), live)
-        batch = read_batch(requests, self._dialects, receipt)
+        batch = read_batch(requests, self._dialects, receipt, self._redactor)
         if not batch.traces:
             return IngestResult(rejections=rejections(batch))
         delivery = Delivery(requests, [compress(request) for request in requests], batch, receipt)

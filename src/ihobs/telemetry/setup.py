@@ -161,10 +161,12 @@ class _Running:
 
     def _open_store(self) -> TelemetryStore:
         """Open the store, making the home. Called on the worker thread, when the first spans are there."""
+        from ihobs.plugins import load_of_others, redaction_by
         from ihobs.store.home import Home
-        from ihobs.store.telemetry import TelemetryStore
+        from ihobs.store.opening import open_store
 
-        return TelemetryStore(Home.open(self.settings.home, create=True))
+        home = Home.open(self.settings.home, create=True)
+        return open_store(home, self.settings, hook=redaction_by(load_of_others()))
 
     def _open_spool(self) -> Spool:
         """Make the spool for what the home cannot take."""

@@ -1,0 +1,170 @@
+"""Redact OTLP messages in place: every part of a span that can hold text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ihobs.redact.attributes import AttributeRedactor, Walk
+from ihobs.redact.keys import KeyTable, Verdict
+from ihobs.redact.text import Hook, TextRedactor
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+
+    from ihobs.redact.policy import Policy
+    from ihobs.redact.tally import Tally
+
+MAX_REMEMBERED = 20_000
+STATUS_MESSAGE = "status.message"
+"""What a span's status description is called where keys are meant, e.g. under `redact.keep`."""
+
+_NUMBERS = frozenset({"int_value", "double_value", "bool_value", None})
+
+
+class Redactor:
+    """Redacts the parts of a message. Safe for threads; what was clean before is known by a look-up.
+
+    Args:
+        policy: what is removed and how.
+        read: key -> the members of its JSON that are read as names and numbers; see `KeyTable`.
+        distinct: keys whose values must stay different from one another; see `AttributeRedactor`.
+        hash_key: gives the key of hashes.
+        hook: the plug-ins.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        read: Mapping[str, frozenset[str]],
+        distinct: frozenset[str],
+        hash_key: Callable[[], bytes],
+        hook: Hook | None = None,
+    ) -> None:
+        self.policy = policy
+        self._keys = KeyTable(policy, read)
+        self._texts = TextRedactor(policy, hash_key=hash_key, hook=hook)
+        self._attributes = AttributeRedactor(policy, self._keys, self._texts, distinct)
+        self._plain_keys: set[str] = set()
+        self._clean_parts: set[bytes] = set()
+
+    def span(self, span: Span, told: Sequence[tuple[str, AnyValue, str]], tally: Tally) -> bool:
+        """Redact a span; return whether anything changed that names or models may be read from.
+
+        Args:
+            span: changed in place.
+            told: key, value and text of each of its attributes; the text is empty where the value is none.
+            tally: counts what is removed.
+        """
+        clean, plain = self._texts.clean, self._plain_keys
+        is_harmless = self._texts.is_harmless
+        suspects = [
+            index
+            for index, (key, value, text) in enumerate(told)
+            if key not in plain
+            or (text not in clean and not is_harmless(text))
+            or not (text or value.int_value or _is_number(value))
+        ]
+        walk = Walk("attribute", tally, self._keys.verdict)
+        if suspects:
+            self._remember_plain(told[index][0] for index in suspects)
+            self._attributes.redact(span.attributes, walk, suspects)
+        if span.name not in clean:
+            self._label(span, "name", "span name", walk)
+        if span.trace_state:
+            self._label(span, "trace_state", "trace state", walk)
+        message = span.status.message
+        if message:
+            self._status(span, message, walk)
+        if span.events:
+            self._events(span, walk)
+        if span.links:
+            self._links(span, tally)
+        return walk.touched
+
+    def resource(self, resource_spans: ResourceSpans, tally: Tally) -> None:
+        """Redact what spans say about where they ran."""
+        resource = resource_spans.resource
+        walk = Walk("resource attribute", tally, self._keys.verdict)
+        self._label(resource_spans, "schema_url", "schema URL", walk)
+        before = resource.SerializeToString()
+        if before in self._clean_parts:
+            return
+        self._attributes.redact(resource.attributes, walk)
+        for entity in resource.entity_refs:
+            self._label(entity, "schema_url", "schema URL", walk)
+            self._label(entity, "type", "entity", walk)
+            for keys in (entity.id_keys, entity.description_keys):
+                keys[:] = [self.text(key, "entity", tally) for key in keys]
+        self._remember_clean(resource, before)
+
+    def scope(self, scope_spans: ScopeSpans, tally: Tally) -> None:
+        """Redact what spans say about the library that made them."""
+        scope = scope_spans.scope
+        walk = Walk("scope attribute", tally, self._keys.verdict)
+        self._label(scope_spans, "schema_url", "schema URL", walk)
+        before = scope.SerializeToString()
+        if before in self._clean_parts:
+            return
+        self._label(scope, "name", "scope name", walk)
+        self._label(scope, "version", "scope version", walk)
+        self._attributes.redact(scope.attributes, walk)
+        self._remember_clean(scope, before)
+
+    def text(self, text: str, part: str, tally: Tally) -> str:
+        """Return a text without what is found in it."""
+        return self._attributes.label(text, part, tally)
+
+    def fingerprint(self, text: str) -> str:
+        """Return a hash that differs between texts, and tells nothing about them without the key."""
+        return self._texts.mask("text", text, "hash")
+
+    def _status(self, span: Span, message: str, walk: Walk) -> None:
+        part = Walk("status message", walk.tally, walk.judge)
+        redacted = self._attributes.string(message, "", self._keys.verdict(STATUS_MESSAGE), part)
+        if redacted != message:
+            span.status.message = redacted or ""
+        walk.touched |= part.touched
+
+    def _events(self, span: Span, walk: Walk) -> None:
+        for event in span.events:
+            inside = Walk("event attribute", walk.tally, partial(self._keys.verdict_in_event, event.name))
+            self._attributes.redact(event.attributes, inside)
+            self._label(event, "name", "event name", inside)
+            walk.touched |= inside.touched
+
+    def _links(self, span: Span, tally: Tally) -> None:
+        walk = Walk("link attribute", tally, self._keys.verdict)
+        for link in span.links:
+            self._label(link, "trace_state", "trace state", walk)
+            self._attributes.redact(link.attributes, walk)
+
+    def _label(self, message: Any, field: str, part: str, walk: Walk) -> None:
+        """Redact a text of a message in place."""
+        text = getattr(message, field)
+        redacted = self.text(text, part, walk.tally)
+        if redacted != text:
+            setattr(message, field, redacted)
+            walk.touched = True
+
+    def _remember_plain(self, keys: Any) -> None:
+        """Remember which of these keys are clean, and say nothing about their values."""
+        if len(self._plain_keys) >= MAX_REMEMBERED:
+            self._plain_keys = set()
+        clean = self._texts.clean
+        self._plain_keys.update(key for key in keys if key in clean and self._keys.verdict(key) is Verdict.PLAIN)
+
+    def _remember_clean(self, part: Resource | InstrumentationScope, before: bytes) -> None:
+        """Remember a part in which nothing was removed."""
+        if part.SerializeToString() == before:
+            if len(self._clean_parts) >= MAX_REMEMBERED:
+                self._clean_parts = set()
+            self._clean_parts.add(before)
+
+
+def _is_number(value: AnyValue) -> bool:
+    return value.WhichOneof("value") in _NUMBERS
