@@ -42,7 +42,7 @@ class Instrumentation:
         """Targets that could not be found, in words."""
         return () if self._running is None else tuple(self._running.targets.problems)
 
-    def flush(self, timeout_s: float = 5.0) -> bool:
+    def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until the spans that have ended are in the home, if need be in its spool; False when it took longer."""
         with guard:
             if self._running is not None:
