@@ -20,8 +20,10 @@ from ihobs.alerts.rules import collect
 from ihobs.clock import MINUTE_NS, SECOND_NS, Clock, now_ns
 from ihobs.errors import IhobsError
 from ihobs.guard import guard
+from ihobs.spans.dialects import dialects_of
 from ihobs.store import prices
 from ihobs.store.retention import retention_of
+from ihobs.store.spool import SPOOL, Spool, bring_in
 from ihobs.store.state import progress
 from ihobs.store.state.migrations import open_state
 from ihobs.store.telemetry import TelemetryStore
@@ -78,7 +80,9 @@ class Duties:
         receivers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._home, self._plugins, self._clock = home, plugins, clock
-        self._store = TelemetryStore(home, clock=clock, retention=retention_of(settings.retention))
+        dialects, retention = dialects_of(settings.dialects), retention_of(settings.retention)
+        self._store = TelemetryStore(home, clock=clock, dialects=dialects, retention=retention)
+        self._spool = Spool(home.path / SPOOL, clock=clock)
         self._state = open_state(home)
         self._prices = prices.price_list(settings)
         self._rules = collect(plugins, settings)
@@ -129,6 +133,7 @@ class Duties:
         if any(thread.is_alive() for thread in self._threads):
             log.warning("a receiver or a plug-in does not answer; what is not delivered is delivered at the next start")
         else:
+            self._attempt("spool", lambda: self._bring_in(None))
             self._attempt("prices", self._price)  # a short program ends before its first model was looked up
             self._attempt("evaluate", self._evaluate)
             self._attempt("deliver", self._outbox.deliver)
@@ -212,7 +217,8 @@ class Duties:
         self._mail.wait(None if next_ns is None else min(max(0, next_ns - self._clock()), MINUTE_NS) / SECOND_NS)
 
     def _keep_up(self) -> None:
-        """Count orphans, fill in prices, fold and retain; each by itself."""
+        """Empty the spool, count orphans, fill in prices, fold and retain; each by itself."""
+        self._attempt("spool", self._empty_spool)
         self._attempt("settle", lambda: self._wake_if(self._store.settle()))
         self._attempt("prices", lambda: self._wake_if(self._price()))
         now = self._clock()
@@ -220,6 +226,14 @@ class Duties:
             self._maintained_ns = now
             self._attempt("maintain", self._store.maintain)
         self._stopping.wait(SETTLE_S)
+
+    def _empty_spool(self) -> None:
+        """Store what programs could not, a file after the other until it is time to stop."""
+        while not self._bring_in(1) and not self._stopping.is_set():
+            self._listener.interrupt()
+
+    def _bring_in(self, files: int | None) -> bool:
+        return bring_in(self._spool, self._store, clock=self._clock, files=files)
 
     def _price(self) -> int:
         return prices.fill(self._store, self._prices, clock=self._clock)

@@ -22,6 +22,7 @@ from ihobs.config import load
 from ihobs.duties import Duties
 from ihobs.store.home import Home
 from ihobs.store.query import metrics
+from ihobs.store.spool import SPOOL, Spool
 from ihobs.store.state import alerts
 from ihobs.store.state.migrations import open_state
 from ihobs.store.telemetry import TelemetryStore
@@ -304,6 +305,33 @@ def test_a_program_that_ends_at_once_has_a_cost(home, duties):
     ingest(home, Run(input_tokens=1_000_000, output_tokens=0))
     running.stop()
     assert cost_nano_usd(home) == 150_000_000
+
+
+def spooled(home, number):
+    Spool(home.path / SPOOL).append(request(now_ns(), *[Run(failed=True)] * number).SerializeToString())
+
+
+def runs_in(home):
+    with TelemetryStore(home) as store:
+        groups = metrics(store.database, start_ns=0, end_ns=now_ns() + SECOND_NS).groups
+    return groups[0].counters.runs if groups else 0
+
+
+def test_what_programs_could_not_store_is_brought_in_and_raises_alerts(home, duties):
+    duties()
+    spooled(home, 5)
+    until(lambda: written(home))
+    assert runs_in(home) == 5
+    assert Spool(home.path / SPOOL).waiting().files == 0
+
+
+def test_stopping_brings_in_what_a_program_left_at_its_end(home, duties, monkeypatch):
+    monkeypatch.setattr("ihobs.duties.SETTLE_S", 60)
+    started = duties()
+    until(lambda: home.database("telemetry").exists())
+    spooled(home, 2)
+    started.stop()
+    assert runs_in(home) == 2
 
 
 def test_payloads_are_kept_as_long_as_the_configuration_says(home, duties):

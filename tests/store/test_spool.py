@@ -17,7 +17,7 @@ from ihobs.guard import guard
 from ihobs.store import spool as module
 from ihobs.store.losses import Loss, move_losses, note_losses, read_losses
 from ihobs.store.query import metrics
-from ihobs.store.spool import Spool, Waiting, bring_in, count_spans
+from ihobs.store.spool import Spool, Waiting, bring_in
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ class Taker:
     def __init__(self, at_most=10**6):
         self.numbers, self.groups, self.at_most = [], 0, at_most
 
-    def __call__(self, requests, written_ns):
+    def __call__(self, group):
         if self.groups >= self.at_most:
             return False
         self.groups += 1
-        for request in requests:
+        for request in group.requests:
             self.numbers += numbers_in(request)
         return True
 
@@ -171,10 +171,10 @@ def test_a_file_in_the_hands_of_another_is_left_alone_and_not_appended_to(spool,
     spool.append(one(1))
     inner = []
 
-    def deliver(requests, written_ns):
+    def deliver(group):
         assert drained(Spool(directory)) == []  # the only file is claimed
         spool.append(one(2))  # goes into a file of its own
-        inner.append(numbers_in(requests[0]))
+        inner.append(numbers_in(group.requests[0]))
         return True
 
     assert spool.drain(deliver)
@@ -265,11 +265,11 @@ def test_processes_killed_while_they_write_and_one_that_hands_on_lose_nothing_ac
         for writer in writers:
             for _ in range(rng.randint(1, 60)):
                 acknowledged.add(int(writer.stdout.readline()))
-            spool.drain(lambda requests, _: taken.extend(map(numbers_in, requests)) is None)
+            spool.drain(lambda group: taken.extend(map(numbers_in, group.requests)) is None)
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
             acknowledged.update(int(line) for line in writer.communicate()[0].splitlines(keepends=True) if "\n" in line)
-    spool.drain(lambda requests, _: taken.extend(map(numbers_in, requests)) is None)
+    spool.drain(lambda group: taken.extend(map(numbers_in, group.requests)) is None)
     found = {number for numbers in taken for number in numbers}
     assert len(acknowledged) > 10
     assert found >= acknowledged
@@ -326,7 +326,8 @@ class TestBringingIn:
         spool.append(one(1))
         current = (home.path / "CURRENT").read_text()
         (home.path / "CURRENT").unlink()
-        assert not bring_in(spool, store, clock=clock)
+        with pytest.raises(StoreUnavailableError):
+            bring_in(spool, store, clock=clock)
         (home.path / "CURRENT").write_text(current)
         assert bring_in(spool, store, clock=clock)
         assert stored_spans(store) == 1
@@ -348,10 +349,6 @@ class TestBringingIn:
         assert stored_spans(store) == 2
         with store.database.read() as connection:
             assert connection.execute("SELECT reason, spans FROM dropped").fetchall() == [("fault of ihobs", 1)]
-
-
-def test_spans_of_a_request_are_counted(build):
-    assert count_spans(build.request((1, {}), (2, {}))) == 2
 
 
 class TestLosses:

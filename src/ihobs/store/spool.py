@@ -51,8 +51,17 @@ _NAME = re.compile(r"\d+-(\d+)\.otlp\.pb")
 _CONTINUES = 0x80
 """The bit of a varint's byte that says that another follows."""
 
-Deliver = Callable[[Sequence["ExportTraceServiceRequest"], int], bool]
-"""Takes some requests, and when the file was last written; returns whether they are done with, False for "not now"."""
+
+class Group(NamedTuple):
+    """Some requests of one file, how many spans they hold, and when that file was last written."""
+
+    requests: Sequence[ExportTraceServiceRequest]
+    spans: int
+    written_ns: int
+
+
+Deliver = Callable[[Group], bool]
+"""Takes a group; returns whether it is done with. False: not now."""
 
 
 class Waiting(NamedTuple):
@@ -152,7 +161,7 @@ class Spool:
                 break
             with _claimed(path) as stream:
                 if stream is not None:
-                    dropped += sum(count_spans(request) for request in _requests(path, stream))
+                    dropped += sum(spans for _, spans in _requests(path, stream))
                     path.unlink(missing_ok=True)
                     too_many_bytes -= size
         return dropped
@@ -204,15 +213,15 @@ def bring_in(spool: Spool, store: TelemetryStore, *, clock: Clock = now_ns, file
     """
     unavailable: list[StoreUnavailableError] = []
 
-    def deliver(requests: Sequence[ExportTraceServiceRequest], written_ns: int) -> bool:
+    def deliver(group: Group) -> bool:
         with guard:
             try:
-                store.ingest_many(requests, live=clock() - written_ns <= LIVE_WITHIN_NS)
+                store.ingest_many(group.requests, live=clock() - group.written_ns <= LIVE_WITHIN_NS)
             except StoreUnavailableError as error:
                 unavailable.append(error)
                 return False
             return True
-        store.record_dropped(LOST_BY_FAULT, sum(map(count_spans, requests)))
+        store.record_dropped(LOST_BY_FAULT, group.spans)
         return True  # an error of ours costs these spans, not those behind them
 
     is_empty = spool.drain(deliver, files=files)
@@ -222,35 +231,32 @@ def bring_in(spool: Spool, store: TelemetryStore, *, clock: Clock = now_ns, file
     return is_empty
 
 
-def count_spans(request: ExportTraceServiceRequest) -> int:
-    """Return how many spans a request holds."""
-    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
-
-
 def _hand_on(path: Path, stream: BufferedReader, deliver: Deliver) -> bool:
     """Hand on a whole file; return whether all of it was taken."""
     written_ns = os.fstat(stream.fileno()).st_mtime_ns
     group: list[ExportTraceServiceRequest] = []
     spans = size_bytes = 0
-    for request in _requests(path, stream):
+    for request, count in _requests(path, stream):
         group.append(request)
-        spans, size_bytes = spans + count_spans(request), size_bytes + request.ByteSize()
+        spans, size_bytes = spans + count, size_bytes + request.ByteSize()
         if spans >= GROUP_SPANS or size_bytes >= GROUP_BYTES:
-            if not deliver(group, written_ns):
+            if not deliver(Group(group, spans, written_ns)):
                 return False
             group, spans, size_bytes = [], 0, 0
-    return not group or deliver(group, written_ns)
+    return not group or deliver(Group(group, spans, written_ns))
 
 
-def _requests(path: Path, stream: BufferedReader) -> Iterator[ExportTraceServiceRequest]:
-    """Yield the requests of a file; of a cut tail the spans that are whole."""
-    from ihobs.spans.otlp_protobuf import read_delimited  # slow: not before it is needed
+def _requests(path: Path, stream: BufferedReader) -> Iterator[tuple[ExportTraceServiceRequest, int]]:
+    """Yield the requests of a file and how many spans each holds; of a cut tail the spans that are whole."""
+    from ihobs.spans.decode import count_spans  # slow: not before they are needed
+    from ihobs.spans.otlp_protobuf import read_delimited
 
     for decoded in read_delimited(stream, MAX_SPOOL_BYTES):
         for rejected in decoded.rejections:
             log.warning("%s: %s: %s", path, rejected.where, rejected.reason)
-        if decoded.request.resource_spans:
-            yield decoded.request
+        spans = count_spans(decoded.request)
+        if spans:
+            yield decoded.request, spans
 
 
 @contextlib.contextmanager
