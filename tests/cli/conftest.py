@@ -8,8 +8,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from ihobs.cli import main
 from ihobs.clock import SECOND_NS
+from ihobs.redact.policy import Policy
+from ihobs.spans.dialects import shipped_dialects
 from ihobs.spans.price import Price
 from ihobs.store.home import Home
+from ihobs.store.redaction import redactor_for
 from ihobs.store.telemetry import TelemetryStore
 
 
@@ -18,7 +21,8 @@ class Filled:
 
     def __init__(self, path):
         self.home = Home.open(path, create=True)
-        self.telemetry = TelemetryStore(self.home)
+        kept = redactor_for(self.home, Policy(content="keep"), shipped_dialects())
+        self.telemetry = TelemetryStore(self.home, redactor=kept)
         self.request = ExportTraceServiceRequest()
         self.now_ns = time.time_ns()
 
