@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from ihobs.quantities import seconds, size_bytes
 
@@ -93,6 +94,7 @@ class Settings:
         service: name of the orchestrator; None: what its spans say.
         timezone: IANA name; None: the machine's.
         disabled: do nothing at all, `IHOBS_DISABLED`.
+        endpoint: URL of the `ihobs serve` that gets the spans, `IHOBS_ENDPOINT`; None: they go into the home.
         thresholds: metric -> level -> value; a metric with no level never fires.
         rules: further rules, each with the field names and units of `ihobs.model.Rule`.
         quotas: provider -> limit -> value.
@@ -105,6 +107,7 @@ class Settings:
     service: str | None
     timezone: str | None
     disabled: bool
+    endpoint: str | None
     instrument: InstrumentSettings
     redact: RedactSettings
     thresholds: Mapping[str, Mapping[str, float]]
@@ -163,6 +166,22 @@ def _flag(value: object) -> bool:
     if word in {"0", "false", "no", "off"}:
         return False
     raise ValueError(f"must be 1 or 0, not {value!r}")
+
+
+def _endpoint(value: object) -> str | None:
+    """Read the URL of a server. A password in it would be shown by `config show`, and is refused."""
+    if value is None:
+        return None
+    url = urlsplit(str(value))
+    if url.username is not None or url.password is not None:
+        raise ValueError("must hold no password; put the token into IHOBS_TOKEN")
+    try:
+        is_usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:  # the port is no number
+        is_usable = False
+    if not is_usable or url.query or url.fragment:
+        raise ValueError(f"must be a URL such as http://host:8081, not {value!r}")
+    return str(value).rstrip("/")
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -248,6 +267,7 @@ TABLE = (
     Setting("service", None, _same, variable="OTEL_SERVICE_NAME"),
     Setting("timezone", None, _same),
     Setting("disabled", default=False, convert=_flag, variable="IHOBS_DISABLED"),
+    Setting("endpoint", None, _endpoint, variable="IHOBS_ENDPOINT"),
     Setting("instrument.targets", (), _texts),
     Setting("instrument.content", "mask", _one_of("keep", "mask")),
     Setting("instrument.logs", None, _one_of(*_LEVELS)),

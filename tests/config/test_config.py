@@ -183,6 +183,30 @@ def test_the_switch_in_a_variable_is_read_as_a_word(value, expected):
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("http://collector:8081", "http://collector:8081"),
+        ("https://[::1]:8081/below/", "https://[::1]:8081/below"),
+        ("", None),
+    ],
+)
+def test_an_endpoint_is_a_url_without_a_slash_at_its_end(given, expected):
+    assert load(environ={"IHOBS_ENDPOINT": given}).settings.endpoint == expected
+
+
+@pytest.mark.parametrize("given", ["collector:8081", "ftp://x", "http://", "http://x:port", "http://x?token=1", "x"])
+def test_an_endpoint_that_is_no_url_is_refused(given):
+    with pytest.raises(InvalidInputError, match="such as http://host:8081"):
+        load(environ={"IHOBS_ENDPOINT": given})
+
+
+def test_a_password_in_an_endpoint_is_refused_and_not_repeated():
+    with pytest.raises(InvalidInputError, match="put the token into IHOBS_TOKEN") as caught:
+        load(environ={"IHOBS_ENDPOINT": "http://me:secret@x"})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("given", "where", "reason"),
     [
         ({"environ": {"IHOBS_DISABLED": "maybe"}}, "IHOBS_DISABLED", "must be 1 or 0, not 'maybe'"),

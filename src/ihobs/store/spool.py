@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SPOOL = "spool"
 """The directory of the home for what goes into its own database."""
 
+ENDPOINT_SPOOL = "spool/endpoint"
+"""The one for what goes to an endpoint, `IHOBS_ENDPOINT`."""
+
 MAX_SPOOL_BYTES = 256 * 1024 * 1024
 """Bound of all files together: hours of a busy orchestrator. The oldest file goes first."""
 

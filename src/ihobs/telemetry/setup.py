@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from ihobs.errors import IhobsError
 from ihobs.guard import guard, log
-from ihobs.store.spool import SPOOL, Spool
+from ihobs.store.home import Home
+from ihobs.store.spool import ENDPOINT_SPOOL, SPOOL, Spool
 from ihobs.telemetry.arguments import argument_recording
 from ihobs.telemetry.exporter import StoreExporter
 from ihobs.telemetry.langchain import instrument_langchain
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from ihobs.settings import Settings
     from ihobs.store.telemetry import TelemetryStore
+    from ihobs.telemetry.processor import Sink
 
 __all__ = ["Instrumentation", "instrument", "instrument_program"]
 
@@ -131,9 +135,7 @@ class _Running:
 
     def __init__(self, settings: Settings, *, whole_program: bool) -> None:
         self.settings, self.is_provisional = settings, whole_program
-        self.processor = IhobsSpanProcessor(
-            StoreExporter(self._open_store, service=self._service, open_spool=self._open_spool)
-        )
+        self.processor = IhobsSpanProcessor(self._sink())
         self.attachment = Attachment(self.processor, settings.service)
         self.targets = TargetPatches()
         flush_at_exit(self.processor)
@@ -156,13 +158,21 @@ class _Running:
             self.targets.watch(settings.instrument.targets)
         self.attachment.attach()
 
+    def _sink(self) -> Sink:
+        """Return where spans go: to an endpoint when there is one, else into the home."""
+        if self.settings.endpoint is None:
+            return StoreExporter(self._open_store, service=self._service, open_spool=self._open_spool)
+        from ihobs.telemetry.remote import RemoteSink
+        from ihobs.telemetry.sender import TOKEN, Sender
+
+        return RemoteSink(Sender(self.settings.endpoint, os.environ.get(TOKEN)), open_spool=self._open_remote_spool)
+
     def _service(self) -> str:
         return self.attachment.service()
 
     def _open_store(self) -> TelemetryStore:
         """Open the store, making the home. Called on the worker thread, when the first spans are there."""
         from ihobs.plugins import load_of_others, redaction_by
-        from ihobs.store.home import Home
         from ihobs.store.opening import open_store
 
         home = Home.open(self.settings.home, create=True)
@@ -171,6 +181,12 @@ class _Running:
     def _open_spool(self) -> Spool:
         """Make the spool for what the home cannot take."""
         return Spool(self.settings.home / SPOOL)
+
+    def _open_remote_spool(self) -> Spool:
+        """Make the spool for what the endpoint cannot take. There is no home that it belongs to yet."""
+        with contextlib.suppress(OSError):  # who writes there says so
+            Home(self.settings.home).directory(SPOOL)
+        return Spool(self.settings.home / ENDPOINT_SPOOL)
 
 
 def _set_up(config: str | Path | None, overrides: Mapping[str, object], *, whole_program: bool) -> _Running | None:
