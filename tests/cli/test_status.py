@@ -7,10 +7,15 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from ihobs.clock import MINUTE_NS
 from ihobs.model import Event
+from ihobs.store.losses import note_losses
+from ihobs.store.spool import ENDPOINT_SPOOL, SPOOL, Spool
 from ihobs.store.state import alerts
 from ihobs.store.state.alerts import AlertRow, Evaluation, RuleHealth
 from ihobs.store.state.migrations import open_state
@@ -217,3 +222,58 @@ def test_a_home_that_may_not_be_read_ends_with_6(filled, ihobs, command):
         filled.home.path.chmod(0o700)
     assert result.exit_code == 6
     assert "Permission denied" in result.stderr
+
+
+def append_spans(directory, number=1):
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(span_id=number.to_bytes(8, "big"), trace_id=b"1" * 16)
+    Spool(directory, clock=lambda: time.time_ns() - 2 * MINUTE_NS).append(request.SerializeToString())
+
+
+def test_what_waits_on_disk_for_too_long_is_a_finding(filled, ihobs):
+    append_spans(filled.home.path / SPOOL)
+    result = ihobs("status")
+    assert result.exit_code == 1
+    assert "1 file, " in result.stdout
+    assert "for a duties process" in result.stdout
+    found = read(ihobs("status", "--json"))
+    assert found["spool"]["files"] == 1
+    assert found["spool"]["bytes"] > 0
+    since = found["spool"]["since"][:19].replace("T", " ")
+    assert found["findings"] == [f"spans wait in {filled.home.path / SPOOL} since {since} UTC"]
+
+
+def test_losses_that_no_database_tells_of_are_shown_with_the_others(filled, ihobs):
+    filled.telemetry.record_dropped("queue full", 3)
+    note_losses(filled.home.path / SPOOL, {"store unavailable": 4}, time.time_ns())
+    found = read(ihobs("status", "--json"))
+    assert {loss["reason"]: loss["spans"] for loss in found["dropped"]} == {"queue full": 3, "store unavailable": 4}
+    assert "4 spans (store unavailable)" in ihobs("status").stdout
+
+
+class TestOfAnEndpoint:
+    @pytest.fixture
+    def directory(self, filled, monkeypatch):
+        monkeypatch.setenv("IHOBS_ENDPOINT", "http://127.0.0.1:1")
+        (filled.home.path / ENDPOINT_SPOOL).mkdir(parents=True)
+        return filled.home.path / ENDPOINT_SPOOL
+
+    def test_nothing_that_waits_is_well(self, directory, ihobs):
+        result = ihobs("status")
+        assert result.exit_code == 0
+        assert "http://127.0.0.1:1 gets the spans" in result.stdout
+        assert "nothing" in result.stdout
+        assert read(ihobs("status", "--json"))["spool"]["since"] is None
+
+    def test_what_waits_and_what_was_lost_are_findings(self, directory, ihobs):
+        append_spans(directory)
+        note_losses(directory, {"the endpoint answers 401": 4}, time.time_ns())
+        result = ihobs("status", "--json")
+        assert result.exit_code == 1
+        assert len(read(result)["findings"]) == 2
+        assert "4 spans (the endpoint answers 401)" in ihobs("status").stdout
+
+    def test_it_needs_no_home(self, tmp_path, ihobs, monkeypatch):
+        monkeypatch.setenv("IHOBS_ENDPOINT", "http://127.0.0.1:1")
+        assert ihobs("status").exit_code == 0
+        assert not (tmp_path / "home").exists()

@@ -18,9 +18,10 @@ from ihobs.store.query import metrics
 from ihobs.store.telemetry import TelemetryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ihobs.config import Config
+    from ihobs.settings import Settings
     from ihobs.store.home import Home
 
 SITE = Path(__file__).resolve().parent.parent / "telemetry" / "site"
@@ -39,30 +40,64 @@ def exec_(
     """Run COMMAND under observation: ihobs exec -- python app.py.
 
     Every Python that COMMAND starts is recorded, without a change to its code. Signals go to COMMAND, and its exit
-    code is the exit code. Meanwhile this process evaluates rules and tells receivers.
+    code is the exit code. Meanwhile this process evaluates rules and tells receivers; with IHOBS_ENDPOINT, the server
+    there does.
     """
     app: AppContext = context.obj
     if home is not None:
         app = AppContext(home, app.config_option, debug=app.debug, clock=app.clock)
+    environ = child_environment(os.environ, app.config, service)
+    run = _run_here if app.config.settings.endpoint is None else _run_for_endpoint
+    context.exit(run(app, command, environ, quiet=quiet))
+
+
+def _run_here(app: AppContext, command: Sequence[str], environ: Mapping[str, str], *, quiet: bool) -> int:
+    """Run the command and do the duties of its home meanwhile; return its exit code."""
     opened = app.home(create=True)
     with TelemetryStore(opened) as store:
         started_ns = app.clock()
         before = _counted(store, started_ns, started_ns)
-        environ = child_environment(os.environ, opened, app.config, service)
         code = supervise(command, environ, lambda: _duties(app, opened))
         if code not in {EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE} and not quiet:
             click.echo(_summary(store, before, started_ns, app.clock()), err=True)
-    context.exit(code)
+    return code
 
 
-def child_environment(environ: Mapping[str, str], home: Home, config: Config, service: str | None) -> dict[str, str]:
+def _run_for_endpoint(app: AppContext, command: Sequence[str], environ: Mapping[str, str], *, quiet: bool) -> int:
+    """Run the command, whose spans go to an endpoint; the duties are done there. Return its exit code."""
+    settings, started_ns = app.config.settings, app.clock()
+    if not quiet:
+        click.echo(f"ihobs: spans go to {settings.endpoint}, where alerts are evaluated", err=True)
+    code = supervise(command, environ, contextlib.nullcontext)
+    if not quiet:
+        for line in _left_behind(settings, started_ns):
+            click.echo(line, err=True)
+    return code
+
+
+def _left_behind(settings: Settings, started_ns: int) -> Iterator[str]:
+    """Yield what is to be said of spans that the endpoint did not take."""
+    from ihobs.cli.spooled import read_spooled
+
+    try:
+        found = read_spooled(settings)
+    except StoreUnavailableError as error:
+        yield f"ihobs: what waits for the endpoint cannot be read: {error}"
+        return
+    if found.waiting.files:
+        yield f"ihobs: spans wait in {os.path.relpath(found.directory)}, for the next program that reaches the endpoint"
+    if any(loss.last_ns >= started_ns for loss in found.losses):
+        yield "ihobs: spans were lost; see 'ihobs status'"
+
+
+def child_environment(environ: Mapping[str, str], config: Config, service: str | None) -> dict[str, str]:
     """Return the environment of the command: where the home is, and our `sitecustomize` first on the path."""
     path = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != str(SITE)]
     child = {
         "OTEL_PYTHON_DISTRO": "ihobs",
         "OTEL_PYTHON_CONFIGURATOR": "ihobs",
         **environ,
-        "IHOBS_HOME": str(home.path),
+        "IHOBS_HOME": str(config.settings.home),
         "PYTHONPATH": os.pathsep.join([str(SITE), *path]),
     }
     if config.path is not None:

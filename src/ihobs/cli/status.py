@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +12,18 @@ import click
 from ihobs.cli.disk import disk_figures, disk_text, is_urgent
 from ihobs.cli.moments import NO_DATA, shown
 from ihobs.cli.output import emit_json, json_option
+from ihobs.cli.spooled import (
+    Spooled,
+    loss_figures,
+    loss_findings,
+    loss_lines,
+    read_spooled,
+    spool_figures,
+    spool_lines,
+    wait_findings,
+)
 from ihobs.cli.units import count, plural, size
-from ihobs.clock import DAY_NS, isoformat
+from ihobs.clock import isoformat
 from ihobs.errors import EXIT_FINDING
 
 if TYPE_CHECKING:
@@ -22,10 +32,8 @@ if TYPE_CHECKING:
     from ihobs.store.forecast import Forecast
     from ihobs.store.health import Health
     from ihobs.store.home import Home
+    from ihobs.store.losses import Loss
     from ihobs.store.redaction import Removed
-
-LOSS_MATTERS_NS = DAY_NS
-"""A loss of spans is a finding for this long; after that it is only shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class Status:
         sizes_bytes: size of each database; None: it does not exist yet.
         duties_pid: the process that evaluates and delivers; None: none is alive.
         telemetry: what the telemetry database says; None: it does not exist yet.
+        spooled: what waits for it on disk.
         disk: what it takes of the disk, and will take; None: it does not exist yet.
         redacted: what was removed from spans before they were stored.
         active_workflows: running now, as the processes that run them say.
@@ -62,11 +71,17 @@ class Status:
     sizes_bytes: dict[str, int | None]
     duties_pid: int | None
     telemetry: Health | None
+    spooled: Spooled
     disk: Forecast | None
     redacted: tuple[Removed, ...]
     active_workflows: int
     alerts: AlertCount | None
     evaluated_until_ns: int | None = None
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What was lost, told by the database or beside the spool."""
+        return (*(self.telemetry.losses if self.telemetry else ()), *self.spooled.losses)
 
 
 @click.command()
@@ -76,16 +91,22 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
     """Show what is watched, what is running and what needs attention.
 
     Ends with 1 when something needs attention: an alert fires, a rule cannot be evaluated, spans were lost within
-    the last day, or a program is being watched while no duties process is alive to evaluate its alerts.
+    the last day, spans wait on disk and nobody takes them, or a program is being watched while no duties process is
+    alive to evaluate its alerts. With IHOBS_ENDPOINT it shows what waits for the endpoint.
     """
     app: AppContext = ctx.obj
     now_ns = app.clock()
-    found = read_status(app, now_ns)
-    wanting = list(findings(found, now_ns))
-    if as_json:
-        emit_json({**_figures(found, now_ns), "findings": wanting})
+    if app.config.settings.endpoint is None:
+        found = read_status(app, now_ns)
+        wanting, figures, lines = list(findings(found, now_ns)), _figures(found, now_ns), list(_lines(found))
     else:
-        _show(found, wanting)
+        spooled = read_spooled(app.config.settings)
+        wanting = [*loss_findings(spooled.losses, now_ns), *wait_findings(spooled, now_ns)]
+        figures, lines = _endpoint_figures(spooled), [*spool_lines(spooled), *loss_lines(spooled.losses)]
+    if as_json:
+        emit_json({**figures, "findings": wanting})
+    else:
+        _show(lines, wanting)
     if wanting:
         ctx.exit(EXIT_FINDING)
 
@@ -113,6 +134,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         sizes_bytes=sizes,
         duties_pid=home.lock_owner("duties"),
         telemetry=health(telemetry, now_ns=now_ns) if telemetry else None,
+        spooled=read_spooled(app.config.settings),
         disk=_disk(app, telemetry, now_ns) if telemetry else None,
         redacted=removed(telemetry) if telemetry else (),
         active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
@@ -127,12 +149,11 @@ def findings(found: Status, now_ns: int) -> Iterator[str]:
         yield f"{plural(found.alerts.firing, 'alert')} firing; see 'ihobs alerts list'"
     if found.alerts and found.alerts.unhealthy_rules:
         yield f"rules that cannot be evaluated: {', '.join(found.alerts.unhealthy_rules)}; see 'ihobs alerts list'"
+    yield from loss_findings(found.losses, now_ns)
+    yield from wait_findings(found.spooled, now_ns)
     telemetry = found.telemetry
     if telemetry is None:
         return
-    for loss in telemetry.losses:
-        if now_ns - loss.last_ns < LOSS_MATTERS_NS:
-            yield f"{plural(loss.spans, 'span')} lost ({loss.reason}), the last at {shown(loss.last_ns)} UTC"
     if found.disk and is_urgent(found.disk, now_ns):
         yield f"the file system is full on {shown(found.disk.full_ns or now_ns)} UTC at this rate"
     watched_ns = now_ns if found.active_workflows else telemetry.live_ns
@@ -185,10 +206,16 @@ def _figures(found: Status, now_ns: int) -> dict[str, object]:
         ],
         "active_workflows": found.active_workflows,
         "alerts": found.alerts,
-        "dropped": [
-            {"reason": loss.reason, "spans": loss.spans, "last": isoformat(loss.last_ns)}
-            for loss in (telemetry.losses if telemetry else ())
-        ],
+        "spool": spool_figures(found.spooled),
+        "dropped": loss_figures(found.losses),
+    }
+
+
+def _endpoint_figures(spooled: Spooled) -> dict[str, object]:
+    return {
+        "endpoint": spooled.endpoint,
+        "spool": spool_figures(spooled),
+        "dropped": loss_figures(spooled.losses),
     }
 
 
@@ -196,9 +223,9 @@ def _moment(moment_ns: int | None) -> str | None:
     return None if moment_ns is None else isoformat(moment_ns)
 
 
-def _show(found: Status, wanting: list[str]) -> None:
+def _show(lines: Iterable[tuple[str, str]], wanting: Iterable[str]) -> None:
     """Print the status, a fact a line, then what needs attention."""
-    for label, text in _lines(found):
+    for label, text in lines:
         click.echo(f"{click.style(f'{label:<10}', bold=True)} {text}")
     for finding in wanting:
         click.secho(f"attention  {finding}", fg="red")
@@ -227,5 +254,5 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
         yield "alerts", f"{count(found.alerts.firing)} firing, {count(found.alerts.pending)} pending"
     else:
         yield "alerts", "no rule was evaluated yet"
-    for loss in telemetry.losses if telemetry else ():
-        yield "lost", f"{plural(loss.spans, 'span')} ({loss.reason}), the last at {shown(loss.last_ns)} UTC"
+    yield from spool_lines(found.spooled)
+    yield from loss_lines(found.losses)
