@@ -3,6 +3,7 @@
 Measured in processes of their own: `python -m benchmarks.span_cost SINK WAY...` prints JSON.
 """
 
+import contextlib
 import json
 import random
 import statistics
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -49,14 +50,9 @@ Make = Callable[[dict], None]
 
 
 def run() -> Table:
-    sink = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
-    threading.Thread(target=sink.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{sink.server_address[1]}/v1/traces"
-    try:
+    with local_sink() as url:
         callers = _measured(url, *WAYS)
         runs = [{way: _measured(url, way)[way] for way in WAYS} for _ in range(ROUNDS)]
-    finally:
-        sink.shutdown()
     processes = {way: min(each[way] for each in runs) for way in WAYS}
     rows = []
     for way, label in WAYS.items():
@@ -65,6 +61,17 @@ def run() -> Table:
         rows.append([label, f"{callers[way]:.1f}", added, f"{processes[way]:.1f}", ratio])
     columns = ("way", "caller", "beside a list", "process", "of SDK + OTLP/HTTP")
     return Table("A span in the program that is watched, us", NOTE, columns, rows)
+
+
+@contextlib.contextmanager
+def local_sink() -> Iterator[str]:
+    """Run an HTTP server that forgets what it is sent; yield the URL for traces."""
+    sink = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{sink.server_address[1]}/v1/traces"
+    finally:
+        sink.shutdown()
 
 
 class _Sink(BaseHTTPRequestHandler):
@@ -90,7 +97,7 @@ def _measured(*arguments: str) -> dict[str, float]:
 
 def measure_callers(ways: list[str], sink: str, home: Path) -> dict[str, float]:
     """Return the median cost of a span in the calling thread, in us, for ways that take turns."""
-    made = {way: _set_up(way, sink, home) for way in ways}
+    made = {way: set_up(way, sink, home) for way in ways}
     attributes = _attributes(SMALL_BURST)
     taken_ns: dict[str, list[int]] = {way: [] for way in ways}
     for _ in range(SMALL_BURSTS):
@@ -102,7 +109,7 @@ def measure_callers(ways: list[str], sink: str, home: Path) -> dict[str, float]:
 
 def measure_process(way: str, sink: str, home: Path) -> dict[str, float]:
     """Return the cost of a span in all threads until it is delivered, in us."""
-    make, flush = _set_up(way, sink, home)
+    make, flush = set_up(way, sink, home)
     attributes = _attributes(LARGE_BURST)
     _burst(make, attributes)  # imports, threads, connections, the schema
     flush()
@@ -139,10 +146,10 @@ class _List(SpanProcessor):
         return timeout_millis > 0
 
 
-def _set_up(way: str, sink: str, home: Path) -> tuple[Make, Callable[[], None]]:
+def set_up(way: str, sink: str, home: Path) -> tuple[Make, Callable[[], None]]:
     """Return what makes a span, and what waits until all are delivered."""
     if way in ("ihobs", "llm"):
-        return _set_up_ihobs(way, home)
+        return set_up_ihobs(way, home)
     provider = TracerProvider()
     if way == "list":
         provider.add_span_processor(_List())
@@ -154,7 +161,7 @@ def _set_up(way: str, sink: str, home: Path) -> tuple[Make, Callable[[], None]]:
     return _maker(provider.get_tracer("benchmark")), lambda: _check(provider.force_flush(60_000))
 
 
-def _set_up_ihobs(way: str, home: Path) -> tuple[Make, Callable[[], None]]:
+def set_up_ihobs(way: str, home: Path) -> tuple[Make, Callable[[], None]]:
     import ihobs
 
     handle = ihobs.instrument(home=home, service="benchmark")
