@@ -122,6 +122,8 @@ class MetricGroup:
         by: value of each dimension asked for; None where the spans do not say.
         counters: exact sums. With runs_known False its run fields are 0 and mean nothing.
         run_durations, call_durations: distributions.
+        first_tokens: from the start of a call to a model to its first token, of those that tell it: whatever
+            counts as a call, as with tokens.
         runs_known: False when grouped by something that a run does not have (node, provider, model).
     """
 
@@ -130,6 +132,7 @@ class MetricGroup:
     run_durations: Distribution
     call_durations: Distribution
     runs_known: bool = True
+    first_tokens: Distribution = Distribution()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Run:
     model: str = "gpt-4o-mini"
     input_tokens: int = 100
     output_tokens: int = 20
+    first_token_s: float | None = None
     more: dict[str, str] = field(default_factory=dict)
 
 
@@ -57,6 +58,8 @@ def _spans(run, now_ns):
         "gen_ai.usage.input_tokens": run.input_tokens,
         "gen_ai.usage.output_tokens": run.output_tokens,
     }
+    if run.first_token_s is not None:
+        tokens["gen_ai.response.time_to_first_chunk"] = run.first_token_s
     names = {
         "ihobs.kind": "llm",
         "gen_ai.operation.name": "chat",
@@ -79,5 +82,5 @@ def _spans(run, now_ns):
 
 
 def _attribute(key, value):
-    typed = AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
-    return KeyValue(key=key, value=typed)
+    kind = {int: "int_value", float: "double_value", str: "string_value"}[type(value)]
+    return KeyValue(key=key, value=AnyValue(**{kind: value}))

@@ -70,6 +70,20 @@ def test_response_time_by_each_statistic(samples, ingest, stat, expected_s):
     assert sample.value == pytest.approx(expected_s, rel=0.01)
 
 
+@pytest.mark.parametrize(("stat", "expected_s"), [("mean", 0.1), ("p50", 0.08), ("max", 0.2)])
+def test_time_to_first_token_is_of_the_answers_that_were_streamed(samples, ingest, stat, expected_s):
+    ingest(*[Run(first_token_s=wait_s) for wait_s in (0.04, 0.08, 0.2, 0.1, 0.08)], *[Run() for _ in range(4)])
+    [sample] = samples("time_to_first_token", stat=stat)
+    assert sample.value == pytest.approx(expected_s, rel=0.01)
+    [of_model] = samples("time_to_first_token", stat=stat, by=("model",))
+    assert (of_model.by, of_model.value) == ({"model": "gpt-4o-mini"}, sample.value)
+
+
+def test_time_to_first_token_of_too_few_streamed_answers_is_no_data(samples, ingest):
+    ingest(*[Run(first_token_s=0.1) for _ in range(4)], *[Run() for _ in range(4)])
+    assert samples("time_to_first_token") == [Sample({}, None)]
+
+
 @pytest.mark.parametrize("metric", ["error_rate", "response_time", "timeout_rate"])
 def test_ratios_and_durations_of_too_few_runs_are_no_data(samples, ingest, metric):
     ingest(*[Run() for _ in range(4)])

@@ -27,7 +27,7 @@ from ihobs.store.telemetry import TelemetryStore
 GROUP = [
     "by", "spans", "runs", "failed_runs", "error_rate", "recovered_errors", "calls", "failed_calls", "input_tokens",
     "output_tokens", "cached_input_tokens", "cost_usd", "unpriced_calls", "usage_missing_calls", "run_duration_s",
-    "call_duration_s",
+    "call_duration_s", "time_to_first_token_s",
 ]  # fmt: skip
 STATISTICS = ["mean", "p50", "p95", "p99", "max"]
 NOTHING = dict.fromkeys(STATISTICS)
@@ -50,7 +50,8 @@ def test_json_has_exactly_the_promised_names(filled, ihobs):
     assert list(printed) == ["window", "groups"]
     assert list(printed["window"]) == ["start", "end"]
     assert list(group) == GROUP
-    assert list(group["run_duration_s"]) == list(group["call_duration_s"]) == STATISTICS
+    for durations in ("run_duration_s", "call_duration_s", "time_to_first_token_s"):
+        assert list(group[durations]) == STATISTICS
 
 
 def test_runs_calls_tokens_and_durations_are_those_of_the_spans(filled, ihobs):
@@ -90,6 +91,18 @@ def test_groups_are_named_by_all_their_dimensions_and_unknown_ones_are_null(fill
         (("kind", "llm"), ("model", "a")): 1,
         (("kind", "workflow"), ("model", None)): 0,
     }
+
+
+def test_the_time_to_first_token_is_shown_where_calls_tell_it(filled, ihobs):
+    filled.span("job", 1, kind="workflow").call(2, parent=1, gen_ai__response__time_to_first_chunk="0.25").store()
+    assert only_group(ihobs("metrics", "--json"))["time_to_first_token_s"]["mean"] == 0.25
+    assert "stream  first token after 250 ms (mean), " in ihobs("metrics").stdout
+
+
+def test_without_streamed_calls_there_is_no_time_to_first_token(filled, ihobs):
+    filled.span("job", 1, kind="workflow").call(2, parent=1).store()
+    assert only_group(ihobs("metrics", "--json"))["time_to_first_token_s"] == NOTHING
+    assert "first token" not in ihobs("metrics").stdout
 
 
 def test_without_any_call_the_cost_is_zero(filled, ihobs):

@@ -282,7 +282,9 @@ def test_spans_of_each_dialect_mean_the_same_things(read, example):
 
 def sample(source):
     """Return an attribute's value that the source takes, and what it is read as."""
-    text, value = {"int": (7, 7), "usd": (0.5, 500_000_000)}.get(source.convert, ("acme", "acme"))
+    numbers = {"int": (7, 7), "usd": (0.5, 500_000_000), "s": (0.5, 500_000_000), "ms": (0.5, 500_000)}
+    moment = ("2026-11-22T10:00:00.5Z", 1_795_341_600_500_000_000)
+    text, value = {**numbers, "time": moment}.get(source.convert, ("acme", "acme"))
     if source.values is not None:
         text, value = next(iter(source.values.items()))
     if source.path:

@@ -16,7 +16,7 @@ from ihobs.store.telemetry import TelemetryStore
 
 def span(scope, service="svc"):
     shape = Shape(service, scope, "s", "llm", "", "", "", "", "")
-    return Span(1, None, 1, 1, 1, 0, None, None, None, None, None, None, None, shape)
+    return Span(1, None, 1, 1, 1, 0, None, None, None, None, None, None, None, None, shape)
 
 
 def test_a_scope_alone_is_never_overruled():

@@ -110,7 +110,7 @@ def test_tokens_are_found_on_every_span_that_carries_them(traces_dir, name):
 
 def span(span_id, kind, *, parent=None, name="s", flags=0, start=0, workflow="", model="", **more):
     shape = Shape("svc", "", name, kind, workflow, "", "", model, more.pop("error", ""))
-    base = Span(span_id, parent, start, 10, 1, flags, None, None, None, None, None, None, None, shape)
+    base = Span(span_id, parent, start, 10, 1, flags, None, None, None, None, None, None, None, None, shape)
     return base._replace(**more)
 
 
@@ -146,6 +146,9 @@ GENAI, FAILED, CONTROL_FLOW, TIMED_OUT, FLAGGED_TIME = 2, 4, 8, 16, 64
          ["usage not counted: a call to a model below it tells its own", "usage counted: 3 in"]),
         ([span(1, "llm", input_tokens=9), span(2, "llm", parent=1)],
          ["no call: another call to a model stands below it and counts", "no usage here: the call around it tells it"]),
+        ([span(1, "llm", first_token_ns=7), span(2, "llm", parent=1, first_token_ns=4 * 10**6)],
+         ["time to first token not counted: a call to a model below", "time to first token counted: 0.004 s"]),
+        ([span(1, "agent", first_token_ns=7)], ["time to first token not counted: it is no call to a model"]),
         ([span(1, "llm"), span(2, "llm", parent=1, input_tokens=9)],
          ["no usage here: a call to a model below it counts", "usage counted"]),
         ([span(1, "agent", input_tokens=9)], ["usage not counted: a span of kind agent tells the sum of calls"]),

@@ -41,6 +41,7 @@ def span(span_id, parent=None, kind="", *, at=0, took=1, flags=0, key=None, toke
         cache_write_tokens=None,
         reasoning_tokens=None,
         cost_nano_usd=texts.get("cost"),
+        first_token_ns=texts.get("first_token_ns"),
         shape=shape,
     )
 

@@ -53,7 +53,8 @@ class Build:
             span.status.code = 2
         for key, value in attributes.items():
             entry = span.attributes.add(key=key)
-            setattr(entry.value, "int_value" if isinstance(value, int) else "string_value", value)
+            kind = {int: "int_value", float: "double_value", str: "string_value"}[type(value)]
+            setattr(entry.value, kind, value)
         return span
 
     def request(self, *spans):
@@ -93,7 +94,7 @@ def everything():
     def read(store):
         found = query.metrics(store.database, start_ns=0, end_ns=NOW_NS + 48 * HOUR_NS, by=DIMENSIONS)
         return {
-            tuple(group.by.values()): (group.counters, group.run_durations, group.call_durations)
+            tuple(group.by.values()): (group.counters, group.run_durations, group.call_durations, group.first_tokens)
             for group in found.groups
         }
 
@@ -116,8 +117,9 @@ COUNTED = (
 )
 SPANS = (
     "SELECT trace_id, span_id, parent_id, span.start_ns, duration_ns, bucket, flags, attempt_key, span.input_tokens, "
-    "span.output_tokens, cached_input_tokens, span.cost_nano_usd, shape.service, scope, name, kind, shape.workflow, "
-    "node, provider, model, error FROM span JOIN trace ON no = trace_no JOIN shape ON shape.id = shape_id"
+    "span.output_tokens, cached_input_tokens, span.cost_nano_usd, first_token_ns, shape.service, scope, name, kind, "
+    "shape.workflow, node, provider, model, error FROM span JOIN trace ON no = trace_no "
+    "JOIN shape ON shape.id = shape_id"
 )
 TRACES = (
     "SELECT trace_id, start_ns, end_ns, spans, failed_spans, runs, failed_runs, workflow, service, input_tokens, "

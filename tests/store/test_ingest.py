@@ -179,6 +179,8 @@ def a_trace(draw):
         attributes = {"ihobs.kind": kind} if kind else {}
         if kind == "llm" and draw(st.booleans()):
             attributes |= {"gen_ai.usage.input_tokens": draw(st.integers(0, 50)), "gen_ai.request.model": "m"}
+        if kind == "llm" and draw(st.booleans()):
+            attributes |= {"gen_ai.response.time_to_first_chunk": draw(st.sampled_from([0.0, 0.04, 0.1, 1.5]))}
         if kind in ("node", "llm") and draw(st.booleans()):
             attributes |= {"ihobs.attempt_key": "k"}
         spans.append(

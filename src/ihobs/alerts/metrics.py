@@ -60,6 +60,11 @@ def _duration(group: MetricGroup, rule: Rule) -> tuple[float | None, str]:
     return (_statistic(durations, rule.stat) if durations.count >= rule.min_count else None), ""
 
 
+def _first_token(group: MetricGroup, rule: Rule) -> tuple[float | None, str]:
+    waits = group.first_tokens
+    return (_statistic(waits, rule.stat) if waits.count >= rule.min_count else None), ""
+
+
 def _statistic(durations: Distribution, stat: str) -> float | None:
     if stat == "mean":
         return durations.mean_s()
@@ -134,6 +139,7 @@ _ALL = (
     Metric("retry_rate", "ratio", "attempts after the first / calls", _windowed(_retry_rate)),
     Metric("recovered_rate", "ratio", "failed attempts that a later one made good / all", _windowed(_recovered_rate)),
     Metric("unpriced_calls", "count", "calls whose price is unknown", _windowed(_unpriced), absent=0.0),
+    Metric("time_to_first_token", "s", "of streamed answers: the mean, or `stat`", _windowed(_first_token)),
     Metric("disk_used_bytes", "bytes", "taken by the telemetry database", disk.used_bytes, splits=()),
     Metric("disk_used_ratio", "ratio", "the same / what it may take", disk.used_ratio, splits=()),
     Metric("disk_used_in_7d_ratio", "ratio", "the same, at this rate in a week", disk.used_in_7d_ratio, splits=()),

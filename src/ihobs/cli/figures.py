@@ -43,6 +43,7 @@ class Figures:
     usage_missing_calls: int
     run_duration_s: Seconds
     call_duration_s: Seconds
+    time_to_first_token_s: Seconds
 
 
 def figures(group: MetricGroup, *, runs_known: bool) -> Figures:
@@ -73,6 +74,7 @@ def figures(group: MetricGroup, *, runs_known: bool) -> Figures:
         usage_missing_calls=counters.usage_missing_calls,
         run_duration_s=_seconds(group.run_durations if runs_known else None),
         call_duration_s=_seconds(group.call_durations),
+        time_to_first_token_s=_seconds(group.first_tokens),
     )
 
 

@@ -70,7 +70,11 @@ def _sums(group: Figures) -> list[tuple[str, str]]:
     cost = _cost(group)
     if group.unpriced_calls:
         cost += f"; {plural(group.unpriced_calls, 'call')} without a known price"
-    return [*lines, ("tokens", tokens), ("cost", cost)]
+    lines += [("tokens", tokens), ("cost", cost)]
+    waits = group.time_to_first_token_s
+    if waits.mean is not None:
+        lines.append(("stream", f"first token after {duration(waits.mean)} (mean), {duration(waits.p95)} (p95)"))
+    return lines
 
 
 def _names(by: Sequence[str]) -> list[Column[Figures]]:

@@ -78,6 +78,7 @@ def _span_figures(detail: SpanDetail, *, recovered: bool, is_retry: bool) -> dic
         "output_tokens": span.output_tokens,
         "cached_input_tokens": span.cached_input_tokens,
         "cost_usd": None if span.cost_nano_usd is None else span.cost_nano_usd / 1e9,
+        "time_to_first_token_s": None if span.first_token_ns is None else span.first_token_ns / 1e9,
         "attributes": without_bytes(detail.attributes),
         "events": [
             {

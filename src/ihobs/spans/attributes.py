@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,12 @@ MAX_TOKENS = 2**40
 
 MAX_COST_USD = 1_000_000.0
 """A call that says it cost more is not believed."""
+
+MAX_WAIT_S = 86_400.0
+"""A first token that is said to have come later than a day after the question is not believed."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS_NS = {"s": 1e9, "ms": 1e6}
 
 MAX_KNOWN = 1000
 """Texts that a source remembers: kinds, models and providers are few."""
@@ -122,6 +129,10 @@ def _convert(value: Any, source: Source) -> Any:
         return _count(value)
     if source.convert == "usd":
         return _nano_usd(value)
+    if source.convert in _UNITS_NS:
+        return _wait_ns(value, _UNITS_NS[source.convert])
+    if source.convert == "time":
+        return _time_ns(value)
     text = value if isinstance(value, str) else str(value)
     if source.convert == "word":
         text = text.partition(" ")[0]
@@ -150,3 +161,25 @@ def _nano_usd(value: Any) -> int | None:
     except (ValueError, OverflowError):
         return None
     return round(amount * 1e9) or None if 0 < amount <= MAX_COST_USD else None
+
+
+def _wait_ns(value: Any, unit_ns: float) -> int | None:
+    """Return a length of time in nanoseconds; None for what is none (negative, NaN, text)."""
+    try:
+        wait_ns = float(value) * unit_ns
+    except (ValueError, OverflowError):
+        return None
+    return round(wait_ns) if 0 <= wait_ns <= MAX_WAIT_S * 1e9 else None
+
+
+def _time_ns(value: Any) -> int | None:
+    """Return a moment written by ISO 8601, in UTC where no zone stands, as nanoseconds since the epoch.
+
+    Langfuse writes it as JSON: the text has quotes around it.
+    """
+    try:
+        moment = datetime.fromisoformat(str(value).strip('"'))
+    except ValueError:
+        return None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -12,8 +12,8 @@ from typing import Any
 from ihobs.spans.attributes import member, read_value
 from ihobs.spans.dialects import FIELDS, Dialects, Source
 
-KIND, PROVIDER, COST, INPUT_COST, OUTPUT_COST, FAILED = (
-    FIELDS.index(name) for name in ("kind", "provider", "cost", "input_cost", "output_cost", "failed")
+KIND, PROVIDER, COST, INPUT_COST, OUTPUT_COST, FAILED, UNSTREAMED = (
+    FIELDS.index(name) for name in ("kind", "provider", "cost", "input_cost", "output_cost", "failed", "unstreamed")
 )
 """Places of fields in FIELDS."""
 
@@ -25,7 +25,8 @@ class Clue:
     Attributes:
         field: the field of the table. key: the attribute. path: the member of its JSON object, or empty.
         dialect: who writes it.
-        told: what stands there. value: what it means; None when it is of no use. USD are in nano-USD.
+        told: what stands there. value: what it means; None when it is of no use. USD are in nano-USD,
+            times in ns.
         used: whether the field's value is from here. why_not: why it is not; empty when it is.
     """
 
@@ -60,7 +61,7 @@ def find_clues(attributes: Mapping[str, Any], dialects: Dialects) -> Clues:
         for source in dialects.sources.get(key, ()):
             part = member(told, source) if source.path else told
             value = read_value(_scalar(told), source)
-            if value is not None or not (part is None or source.field == FAILED):
+            if value is not None or not (part is None or source.field in (FAILED, UNSTREAMED)):
                 found.append((source, part, value))
     found.sort(key=lambda item: (item[0].field, item[2] is None, item[0].rank))
     best: dict[int, Source] = {}
@@ -106,6 +107,8 @@ def _why_useless(told: Any, source: Source) -> str:
         return "it is no count of tokens"
     if source.convert == "usd":
         return "it is no amount; 0 is written where the cost is not known"
+    if source.convert in ("s", "ms", "time"):
+        return "it is no time"
     if source.values is not None:
         return f"{source.dialect} has no such {FIELDS[source.field]}"
     return "it means that it is not known"

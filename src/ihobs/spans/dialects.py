@@ -42,6 +42,9 @@ FIELDS = (
     "output_cost",
     "error",
     "failed",
+    "first_token",
+    "first_token_at",
+    "unstreamed",
 )
 """The fields of the table, in the order in which `normalise` keeps them: first the texts that a shape is made of."""
 
@@ -65,7 +68,7 @@ class Source:
     Attributes:
         field: index into FIELDS. rank: 0 is the best source of this field.
         dialect: who writes it. path: members of the JSON text that lead to the value; empty: the value itself.
-        convert: text, word, head, lower, int, usd (to nano-USD).
+        convert: text, word, head, lower, int, usd (to nano-USD), s, ms (to ns), time (to ns since the epoch).
         values: what each value means, the values in lower case; None: any value is taken as it is.
         ignore: values that count as absent, in lower case.
         plain: a text that is not empty is the value as it stands. counts: the value is an integer.
@@ -221,7 +224,7 @@ def _natural(name: str) -> str:
         return "int"
     if name.endswith("cost"):
         return "usd"
-    return "lower" if name == "provider" else "text"
+    return {"provider": "lower", "first_token": "s", "first_token_at": "time"}.get(name, "text")
 
 
 def _path(path: str | Sequence[str]) -> tuple[str, ...]:

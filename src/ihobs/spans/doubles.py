@@ -59,5 +59,6 @@ def muted(span: Span) -> Span:
         cache_write_tokens=None,
         reasoning_tokens=None,
         cost_nano_usd=None,
+        first_token_ns=None,
         shape=shape,
     )

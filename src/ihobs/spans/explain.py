@@ -19,6 +19,7 @@ from ihobs.spans.facts import (
     COST,
     COUNTED_KINDS,
     FAILED_CALLS,
+    FIRST_TOKENS,
     INPUT,
     OUTPUT,
     SUMS,
@@ -238,6 +239,19 @@ def _adjusted(case: _Case) -> Iterator[str]:
         yield f"reasoning tokens were added to the output: {counted.reasoning_why}"
 
 
+def _first_token(case: _Case) -> Iterator[str]:
+    """Where its time to the first token is counted."""
+    wait_ns = case.span.first_token_ns
+    if wait_ns is None:
+        return
+    if case.sums[FIRST_TOKENS]:
+        yield f"time to first token counted: {wait_ns / 1e9:.3f} s"
+    elif case.kind in MODEL_KINDS:
+        yield "time to first token not counted: a call to a model below it tells its own"
+    else:
+        yield "time to first token not counted: it is no call to a model"
+
+
 def _cost(case: _Case) -> Iterator[str]:
     """Where its cost is from."""
     shape = case.span.shape
@@ -276,5 +290,8 @@ def _stored_otherwise(case: _Case) -> Iterator[str]:
 
 
 _Rule = Callable[[_Case], Iterator[str]]
-_RULES: tuple[_Rule, ...] = (_kind, _provider, _run, _call, _outcome, _usage, _cost, _time, _stored_otherwise)
+_RULES: tuple[_Rule, ...] = (
+    *(_kind, _provider, _run, _call, _outcome),
+    *(_usage, _first_token, _cost, _time, _stored_otherwise),
+)
 """Asked one after another, so that the reasons of every span stand in the same order."""

@@ -19,13 +19,14 @@ from ihobs.spans.tree import MODEL_KINDS, Above, Reading, has_usage, read_trace,
 COUNTERS = tuple(Counters.__dataclass_fields__)
 """The counters and their order, with the exact sums of the durations behind them."""
 
-SUMS = (*COUNTERS, "run_duration_ns", "call_duration_ns")
+SUMS = (*COUNTERS, "run_duration_ns", "call_duration_ns", "first_token_calls", "first_token_ns")
 (
     SPANS, RUNS, FAILED_RUNS, TIMED_OUT_RUNS, CALLS, FAILED_CALLS, TIMED_OUT_CALLS, RECOVERED, RETRIES, INPUT,
     OUTPUT, CACHED, WRITTEN, REASONING, COST, UNPRICED, USAGE_MISSING, FLAGGED, RUN_NS, CALL_NS,
+    FIRST_TOKENS, FIRST_TOKEN_NS,
 ) = range(len(SUMS))  # fmt: skip
 
-RUN_FAMILY, CALL_FAMILY = 0, 1
+RUN_FAMILY, CALL_FAMILY, FIRST_TOKEN_FAMILY = 0, 1, 2
 """Which histogram a duration goes to."""
 
 COUNTED_KINDS = frozenset((*CALL_KINDS, "node"))
@@ -109,6 +110,10 @@ def _count(span: Span, reading: Reading, result: Facts) -> None:
             sums[USAGE_MISSING] += 1
     if kind in MODEL_KINDS and has_usage(span) and span.span_id not in below.usage:
         _count_usage(span, sums)
+    if kind in MODEL_KINDS and span.first_token_ns is not None and span.span_id not in below.first_token:
+        sums[FIRST_TOKENS] += 1
+        sums[FIRST_TOKEN_NS] += span.first_token_ns
+        _observe(result, key, FIRST_TOKEN_FAMILY, span.first_token_ns)
 
 
 def _count_call(span: Span, sums: list[int], reading: Reading, *, failed: bool) -> None:

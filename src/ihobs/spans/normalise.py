@@ -43,7 +43,7 @@ MAX_SHAPES = 50_000
 (
     _KIND, _WORKFLOW, _AGENT, _NODE, _TASK, _TOOL, _RESPONSE_MODEL, _REQUEST_MODEL, _PROVIDER,
     _ATTEMPT, _NODE_ATTEMPT, _INPUT, _OUTPUT, _CACHED, _WRITTEN, _REASONING, _TOTAL, _COST, _INPUT_COST, _OUTPUT_COST,
-    _ERROR, _TOLD_FAILED,
+    _ERROR, _TOLD_FAILED, _FIRST_TOKEN, _FIRST_TOKEN_AT, _UNSTREAMED,
 ) = range(len(FIELDS))  # fmt: skip
 _TEXTS = SHAPE_FIELDS
 _WORKFLOW_KINDS = frozenset({"workflow", "agent", "chain"})
@@ -110,8 +110,20 @@ def normalise(
         values[_WRITTEN],
         values[_REASONING],
         cost,
+        _first_token_ns(values, start_ns, end_ns),
         shape,
     )
+
+
+def _first_token_ns(values: list[Any], start_ns: int, end_ns: int) -> int | None:
+    """Return how long after the start the first token came; None when the span does not say, or cannot be right."""
+    wait_ns = values[_FIRST_TOKEN]
+    if wait_ns is None:
+        if values[_FIRST_TOKEN_AT] is None:
+            return None
+        wait_ns = values[_FIRST_TOKEN_AT] - start_ns
+    is_inside: bool = 0 <= wait_ns <= end_ns - start_ns
+    return wait_ns if is_inside and values[_UNSTREAMED] is None else None
 
 
 def _remembered_shape(texts: tuple[Any, ...], values: list[Any], dialects: Dialects) -> Shape:

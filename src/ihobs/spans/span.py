@@ -38,7 +38,8 @@ class Span(NamedTuple):
 
     Ids are signed 64-bit integers (the span id's eight bytes, big-endian). `bucket` is the 10-second bucket of
     the epoch in which the span counts: the one of its end, or of its receipt when its clock was ahead.
-    `attempt_key` is a hash: equal keys below one parent are attempts of one thing.
+    `attempt_key` is a hash: equal keys below one parent are attempts of one thing. `first_token_ns` is how long after
+    the start the first piece of a streamed answer came.
     """
 
     span_id: int
@@ -54,6 +55,7 @@ class Span(NamedTuple):
     cache_write_tokens: int | None
     reasoning_tokens: int | None
     cost_nano_usd: int | None
+    first_token_ns: int | None
     shape: Shape
 
 

@@ -48,10 +48,11 @@ _UNKNOWN = _NOTHING._replace(complete=False)
 
 
 class Below(NamedTuple):
-    """Which calls to a model have another one below them, and which have one below that tells its usage."""
+    """Which calls to a model have another one below them, one that tells its usage, one that tells its first token."""
 
     call: set[int]
     usage: set[int]
+    first_token: set[int]
 
 
 class Reading(NamedTuple):
@@ -178,7 +179,7 @@ def _is_waiting(order: list[Span], above: dict[int, Above]) -> bool:
 
 
 def _look_down(order: list[Span], above: dict[int, Above]) -> Below:
-    below = Below(set(), set())
+    below = Below(set(), set(), set())
     for span in reversed(order):
         outer = above[span.span_id].model_call
         if outer is None or span.shape.kind not in MODEL_KINDS:
@@ -186,6 +187,8 @@ def _look_down(order: list[Span], above: dict[int, Above]) -> Below:
         below.call.add(outer.span_id)
         if has_usage(span) or span.span_id in below.usage:
             below.usage.add(outer.span_id)
+        if span.first_token_ns is not None or span.span_id in below.first_token:
+            below.first_token.add(outer.span_id)
     return below
 
 

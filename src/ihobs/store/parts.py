@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from ihobs.spans.facts import RUN_FAMILY, SUMS
+from ihobs.spans.facts import CALL_FAMILY, SUMS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -100,7 +100,7 @@ def _read_buckets(connection: sqlite3.Connection, segment: Segment, question: Qu
     rows = connection.execute(
         f"SELECT {names}, sum(count) FROM histogram_{segment.table} JOIN series ON series.id = series_id "  # noqa: S608 - our own names
         f"WHERE bucket >= ? AND bucket < ? AND {condition} "
-        f"AND (family = {RUN_FAMILY} OR kind IN ({question.kinds()})) GROUP BY {names}",
+        f"AND (family != {CALL_FAMILY} OR kind IN ({question.kinds()})) GROUP BY {names}",
         [segment.first, segment.end, *values],
     )
     for family, position, *place, count in rows:

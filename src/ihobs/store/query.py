@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 from ihobs.clock import SECOND_NS
 from ihobs.errors import InvalidInputError
 from ihobs.model import CALL_KINDS, DIMENSIONS, Counters, Distribution, MetricGroup, MetricsResult, Of
-from ihobs.spans.facts import CALL_FAMILY, CALL_NS, RUN_FAMILY, RUN_NS, SUMS
+from ihobs.spans.facts import (
+    CALL_FAMILY,
+    CALL_NS,
+    FIRST_TOKEN_FAMILY,
+    FIRST_TOKEN_NS,
+    FIRST_TOKENS,
+    RUN_FAMILY,
+    RUN_NS,
+    SUMS,
+)
 from ihobs.store.change import read_borders
 from ihobs.store.hours import memory_of
 from ihobs.store.parts import Part, Place, Question, Segment, read_part
@@ -166,6 +175,7 @@ _CALL_FIELDS = frozenset({"calls", "failed_calls", "timed_out_calls"})
 
 def _group(question: Question, place: Place, part: Part, *, runs_known: bool) -> MetricGroup:
     total, calls = part.sums[place], part.calls.get(place) or [0] * len(SUMS)
+    first_tokens = part.buckets.get((FIRST_TOKEN_FAMILY, place), {})
     counters = Counters(
         **{
             entry.name: (calls if entry.name in _CALL_FIELDS else total)[index]
@@ -177,6 +187,7 @@ def _group(question: Question, place: Place, part: Part, *, runs_known: bool) ->
         counters=counters,
         run_durations=_distribution(counters.runs, total[RUN_NS], part.buckets.get((RUN_FAMILY, place), {})),
         call_durations=_distribution(counters.calls, calls[CALL_NS], part.buckets.get((CALL_FAMILY, place), {})),
+        first_tokens=_distribution(total[FIRST_TOKENS], total[FIRST_TOKEN_NS], first_tokens),
         runs_known=runs_known,
     )
 

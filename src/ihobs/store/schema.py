@@ -81,8 +81,8 @@ _TABLES = (
         trace_no INTEGER NOT NULL, span_id INTEGER NOT NULL, parent_id INTEGER, payload_id INTEGER NOT NULL,
         start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL, bucket INTEGER NOT NULL, flags INTEGER NOT NULL,
         attempt_key INTEGER, input_tokens INTEGER, output_tokens INTEGER, cached_input_tokens INTEGER,
-        cache_write_tokens INTEGER, reasoning_tokens INTEGER, cost_nano_usd INTEGER, shape_id INTEGER NOT NULL,
-        PRIMARY KEY (trace_no, span_id)) WITHOUT ROWID""",
+        cache_write_tokens INTEGER, reasoning_tokens INTEGER, cost_nano_usd INTEGER, first_token_ns INTEGER,
+        shape_id INTEGER NOT NULL, PRIMARY KEY (trace_no, span_id)) WITHOUT ROWID""",
     """CREATE TABLE series (
         id INTEGER PRIMARY KEY, service TEXT NOT NULL, workflow TEXT NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
         provider TEXT NOT NULL, model TEXT NOT NULL, UNIQUE (service, workflow, node, kind, provider, model))""",
@@ -137,6 +137,7 @@ _VIEWS = (
         SELECT datetime(bucket * 3600, 'unixepoch') AS hour_utc, service, workflow, node, kind, provider, model,
             spans, runs, failed_runs, calls, failed_calls, recovered_errors, retries, input_tokens, output_tokens,
             cached_input_tokens, cost_nano_usd / 1e9 AS cost_usd, unpriced_calls, usage_missing_calls,
-            run_duration_ns / 1e9 AS run_duration_s_sum, call_duration_ns / 1e9 AS call_duration_s_sum
+            run_duration_ns / 1e9 AS run_duration_s_sum, call_duration_ns / 1e9 AS call_duration_s_sum,
+            first_token_calls, first_token_ns / 1e9 AS first_token_s_sum
         FROM rollup_1h JOIN series ON series.id = series_id""",
 )

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "span_id, parent_id, start_ns, duration_ns, bucket, flags, attempt_key, input_tokens, output_tokens, "
-    "cached_input_tokens, cache_write_tokens, reasoning_tokens, cost_nano_usd, shape_id"
+    "cached_input_tokens, cache_write_tokens, reasoning_tokens, cost_nano_usd, first_token_ns, shape_id"
 )
 _LOAD = f"SELECT {_COLUMNS} FROM span WHERE trace_no = ?"  # noqa: S608 - our own names
-_INSERT = f"INSERT INTO span (trace_no, payload_id, {_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608 - our own names
+_INSERT = f"INSERT INTO span (trace_no, payload_id, {_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608 - our own names
 _CHUNK = 500
 """Values bound in one statement; SQLite allows 32,766."""
 

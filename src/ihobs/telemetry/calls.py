@@ -123,9 +123,11 @@ class _Steps(Generator[Any, Any, Any]):
     def send(self, value: Any, /) -> Any:
         self._recording.attach()
         try:
-            return self._body.send(value)
+            item = self._body.send(value)
         finally:
             self._recording.detach()
+        self._recording.yielded()
+        return item
 
     def throw(self, *error: Any) -> Any:
         self._recording.attach()
@@ -157,6 +159,7 @@ async def _generate_async(body: AsyncGenerator[Any, Any], open_: Callable[[], Re
                 value = await _attached(recording, step)
             except StopAsyncIteration:
                 break
+            recording.yielded()
             try:
                 sent = yield value
             except GeneratorExit:

@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
 
 import ihobs
+from ihobs.clock import SECOND_NS, now_ns
 from ihobs.guard import guard
 from ihobs.telemetry.langchain import innermost_context
 from ihobs.telemetry.places import SCOPE
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 _TRACER = trace.get_tracer(SCOPE, ihobs.__version__)
+
+TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+"""OpenTelemetry's name for the seconds from the start to the first piece of a streamed answer."""
 
 _CONTROL_FLOW = frozenset({"GraphBubbleUp", "GraphInterrupt", "NodeInterrupt", "ParentCommand"})
 """How LangGraph leaves a node on purpose (langgraph.errors). By name: langgraph is not imported for it."""
@@ -56,6 +60,9 @@ class Recording:
         with guard:
             self.span.set_attributes({"ihobs.attempt": number, "ihobs.attempt_key": key})
 
+    def yielded(self) -> None:
+        """Hear that the generator that runs inside the span gave an item."""
+
     def attach(self) -> None:
         """Make the span the current one of this thread or task, until `detach`."""
         if self._context is not None:
@@ -85,7 +92,11 @@ class Recording:
 class LlmRecording(Recording):
     """The span of a call to a model."""
 
-    __slots__ = ()
+    __slots__ = ("_has_yielded",)
+
+    def __init__(self, span: Span, context: Context | None = None) -> None:
+        super().__init__(span, context)
+        self._has_yielded = False
 
     def usage(
         self,
@@ -102,6 +113,24 @@ class LlmRecording(Recording):
         }
         with guard:
             self.span.set_attributes({key: count for key, count in reported.items() if count is not None})
+
+    def first_token(self) -> None:
+        """Say that the first piece of a streamed answer is here; only the first time counts.
+
+        A generator decorated with `@ihobs.llm` says so itself at its first item.
+        """
+        with guard:
+            if TIME_TO_FIRST_CHUNK in (getattr(self.span, "attributes", None) or ()):
+                return
+            start_ns = getattr(self.span, "start_time", None)  # a span that is not recorded has none
+            if start_ns is not None:
+                self.span.set_attribute(TIME_TO_FIRST_CHUNK, (now_ns() - start_ns) / SECOND_NS)
+
+    def yielded(self) -> None:
+        """Take the first item for the first token."""
+        if not self._has_yielded:
+            self._has_yielded = True
+            self.first_token()
 
     def model(self, name: str, *, provider: str | None = None) -> None:
         """Say which model answered, and whose it is."""
