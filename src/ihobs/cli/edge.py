@@ -55,8 +55,10 @@ def _forget_stdout() -> None:
 
 def _report_fault(error: Exception, app: AppContext) -> None:
     """Say that ihobs failed, and where the traceback is."""
-    text = "".join(traceback.format_exception(error))
-    click.echo(f"error: ihobs failed: {type(error).__name__}: {error}", err=True)
+    from ihobs.redact.text import scrubbed  # what failed may quote a span
+
+    text = scrubbed("".join(traceback.format_exception(error)))
+    click.echo(f"error: ihobs failed: {type(error).__name__}: {scrubbed(str(error))}", err=True)
     if app.debug:
         click.echo(text, err=True)
         return

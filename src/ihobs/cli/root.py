@@ -34,6 +34,7 @@ COMMANDS = {
         "ihobs.cli.plugins", "plugins", "List the plug-ins that are installed, and what is wrong with them."
     ),
     "serve": Entry("ihobs.cli.serve", "serve", "Receive spans over OTLP/HTTP from any program or language."),
+    "redact": Entry("ihobs.cli.redact", "redact", "Show what would be taken out of a file's spans."),
     "status": Entry("ihobs.cli.status", "status", "Show what is watched, what is running and what needs attention."),
     "traces": Entry("ihobs.cli.traces", "traces", "List traces, and show one as a waterfall."),
 }

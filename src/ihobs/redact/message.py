@@ -11,6 +11,7 @@ from ihobs.redact.keys import KeyTable, Verdict
 from ihobs.redact.text import Hook, TextRedactor
 
 if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
     from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
@@ -85,6 +86,17 @@ class Redactor:
         if span.links:
             self._links(span, tally)
         return walk.touched
+
+    def request(self, request: ExportTraceServiceRequest, tally: Tally) -> None:
+        """Redact a whole request, for who keeps it elsewhere before it is read."""
+        for resource_spans in request.resource_spans:
+            self.resource(resource_spans, tally)
+            for scope_spans in resource_spans.scope_spans:
+                self.scope(scope_spans, tally)
+                for span in scope_spans.spans:
+                    told = [(each.key, value := each.value, value.string_value) for each in span.attributes]
+                    self.span(span, told, tally)
+        request.DiscardUnknownFields()  # nobody can tell what they hold
 
     def resource(self, resource_spans: ResourceSpans, tally: Tally) -> None:
         """Redact what spans say about where they ran."""

@@ -38,7 +38,7 @@ _DOTS_OF_IPV4 = 3
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(
-    rf"(?:(?<![\w.])(?<![A-Za-z]/)(?<!==)(?<!ersion )|{ESCAPED}){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.[0-9])"
+    rf"(?:(?<![\w.])(?<![A-Za-z]/)(?<!==)|{ESCAPED}){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.[0-9])"
 )
 _CARD = re.compile(
     rf"{NUMBER}(?:[0-9]{{13,19}}|[0-9]{{4}}(?P<sep>[ -])[0-9]{{4}}(?P=sep)[0-9]{{4}}(?P=sep)[0-9]{{4}}"
@@ -55,7 +55,7 @@ _IBAN = re.compile(rf"{WORD}[A-Z]{{2}}[0-9]{{2}}(?:[ -]?[A-Z0-9]){{11,30}}")
 _CHARS_BEFORE_DIGITS_OF_IBAN, _MOST_IBAN_CHARS = 14, 50
 
 _PHONE_LABEL = re.compile(
-    r"(?:(?<![A-Za-z])(?i:phone|mobile|cell|fax|telephone|telefon|tel|handy|whatsapp|sms)"
+    r"(?:(?:(?<![A-Za-z])|(?<=\\[nrtbf]))(?i:phone|mobile|cell|fax|telephone|telefon|tel|handy|whatsapp|sms)"
     r"|(?<=[a-z])(?:Phone|Mobile|Cell|Fax|Telephone))"
     r"(?i:[ _-]?(?:number|nummer|no\.?|nr\.?))?(?:\\*[\"'])?[ \t]{0,2}[:=][ \t]{0,2}(?:\\*[\"'])?\Z"
 )
@@ -134,10 +134,12 @@ _CHECKS = {"ipv4": checksums.ipv4, "card-number": checksums.card, "phone": check
 
 
 def _each(pattern: re.Pattern[str], text: str, window: tuple[int, int], kind: str) -> Iterator[Finding]:
-    for match in pattern.finditer(text, *window):
+    at, end = window
+    while (match := pattern.search(text, at, end)) is not None:
         length = _CHECKS[kind](match[0])
         if length:
             yield Finding(match.start(), match.start() + length, kind)
+        at = match.start() + max(1, length)  # what begins inside of what is none may be one, as behind "%20"
 
 
 PERSONAL_DATA = (

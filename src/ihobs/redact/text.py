@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ihobs.guard import guard
@@ -167,3 +168,16 @@ def _any_of(literals: Iterable[str]) -> str:
         tails.setdefault(literal[0], set()).add(literal[1:])
     choices = (re.escape(first) + ("" if "" in rest else _any_of(rest)) for first, rest in sorted(tails.items()))
     return f"(?:{'|'.join(choices)})"
+
+
+def scrubbed(text: str) -> str:
+    """Return a text for a log or an error message, without the secrets and personal data that it quotes."""
+    redacted = _by_default().redact(text, "", lambda _kind: None)
+    return text if redacted is None else redacted
+
+
+@lru_cache(maxsize=1)
+def _by_default() -> TextRedactor:
+    from ihobs.redact.policy import Policy
+
+    return TextRedactor(Policy(), hash_key=bytes, hook=None)

@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from ihobs.redact.text import scrubbed
+
 MAX_FOUND_LENGTH = 60
 """How much of an offending value a report quotes, in characters."""
+
+MAX_QUOTED_CHARS = 2_000
+"""How much of it is looked through for secrets before it is shortened: more than the longest key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,9 @@ class Decoded:
 
 
 def quote(found: object) -> str:
-    """Return `found` as one short printable line."""
+    """Return `found` as one short printable line, without secrets."""
     text = found if isinstance(found, str) else repr(found) if isinstance(found, int | float | bool) else _kind(found)
+    text = scrubbed(text[:MAX_QUOTED_CHARS])
     shortened = text if len(text) <= MAX_FOUND_LENGTH else text[: MAX_FOUND_LENGTH - 3] + "..."
     return shortened.encode("unicode_escape").decode("ascii") if not shortened.isprintable() else shortened
 

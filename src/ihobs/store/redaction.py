@@ -10,7 +10,7 @@ from ihobs.spans.dialects import FIELDS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ihobs.redact.policy import Policy
     from ihobs.redact.text import Hook
@@ -35,9 +35,16 @@ class Removed(NamedTuple):
 
 
 def redactor_for(home: Home, policy: Policy, dialects: Dialects, hook: Hook | None = None) -> Redactor:
-    """Return the redactor of a home.
+    """Return the redactor of a home, whose key it uses for hashes."""
+    return redactor_with(policy, dialects, hash_key=HashKey(home.path), hook=hook)
 
-    What the table of dialects reads stays readable, and what tells attempts apart stays different.
+
+def redactor_with(
+    policy: Policy, dialects: Dialects, *, hash_key: Callable[[], bytes], hook: Hook | None = None
+) -> Redactor:
+    """Return a redactor that leaves readable what the table of dialects reads.
+
+    What tells attempts apart stays different: it is hashed.
     """
     read: dict[str, frozenset[str]] = {}
     distinct = set()
@@ -46,7 +53,7 @@ def redactor_for(home: Home, policy: Policy, dialects: Dialects, hook: Hook | No
         read[key] = frozenset() if whole else frozenset(source.path[0] for source in sources)
         if any(source.field in _ATTEMPT_FIELDS and not source.path for source in sources):
             distinct.add(key)
-    return Redactor(policy, read=read, distinct=frozenset(distinct), hash_key=HashKey(home.path), hook=hook)
+    return Redactor(policy, read=read, distinct=frozenset(distinct), hash_key=hash_key, hook=hook)
 
 
 def count_removed(connection: sqlite3.Connection, kinds: Mapping[str, int], now_ns: int) -> None:

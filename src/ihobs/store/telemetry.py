@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from ihobs.clock import DAY_NS, HOUR_NS, SECOND_NS, Clock, now_ns
+from ihobs.redact.logs import protect_log
 from ihobs.redact.policy import Policy
 from ihobs.spans.batch import read_batch
 from ihobs.spans.dialects import shipped_dialects
@@ -64,6 +65,7 @@ class TelemetryStore:
         dialects: Dialects | None = None,
         redactor: Redactor | None = None,
     ) -> None:
+        protect_log()
         self.home = home
         self.database = open_telemetry(home)
         self._clock = clock
