@@ -16,6 +16,8 @@ STANDARD: Mapping[str, tuple[float, str]] = {
     "api_quota": (60.0, "A provider's limit is nearly used up."),
     "cost_per_hour": (3600.0, "The last hour was expensive."),
     "total_tokens_per_hour": (3600.0, "The last hour used many tokens."),
+    "clock_skew": (300.0, "A service's clock is off: its spans count in the wrong minute."),
+    "spans_dropped": (300.0, "Spans were lost before they could be stored: the numbers lack them."),
 }
 """The standard rules: window in seconds, and what a firing one means."""
 

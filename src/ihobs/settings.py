@@ -284,6 +284,8 @@ TABLE = (
     Setting("thresholds.api_quota", {"warning": 0.80, "critical": 0.95}, _same),
     Setting("thresholds.cost_per_hour", {"warning": 10.0, "critical": 25.0}, _same),
     Setting("thresholds.total_tokens_per_hour", {"warning": 100_000, "critical": 500_000}, _same),
+    Setting("thresholds.clock_skew", {"warning": 60}, _same),  # a minute: the window of the shortest standard rule
+    Setting("thresholds.spans_dropped", {"warning": 0}, _same),
     Setting("rules", (), _rules),
     Setting("quotas", {}, _same),
     Setting("prices", {}, _prices),

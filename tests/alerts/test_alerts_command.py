@@ -13,6 +13,7 @@ from ihobs.clock import now_ns
 from ihobs.config import load
 from ihobs.duties import Duties
 from ihobs.plugins import load as load_plugins
+from ihobs.settings import TABLE
 from ihobs.store.state import alerts
 from ihobs.store.state.migrations import open_state
 from ihobs.store.telemetry import TelemetryStore
@@ -58,6 +59,8 @@ def test_every_rule_is_listed_even_before_the_first_span(run):
         "error_rate",
         "response_time",
         "total_tokens_per_hour",
+        "clock_skew",
+        "spans_dropped",
     ]
     assert listed[2] == {
         "rule": "error_rate",
@@ -136,5 +139,6 @@ def test_a_rule_that_cannot_be_evaluated_is_named_with_the_reason(run):
 
 
 def test_without_rules_it_says_how_to_get_some(run):
-    off = "thresholds: {error_rate: {}, response_time: {}, api_quota: {}, cost_per_hour: {}, total_tokens_per_hour: {}}"
-    assert run(config=off).stdout == "no rules; give 'thresholds' or 'rules' in ihobs.yaml\n"
+    standard = (row.key.partition(".")[2] for row in TABLE if row.key.startswith("thresholds."))
+    off = ", ".join(f"{name}: {{}}" for name in standard)
+    assert run(config=f"thresholds: {{{off}}}").stdout == "no rules; give 'thresholds' or 'rules' in ihobs.yaml\n"

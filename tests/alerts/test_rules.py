@@ -106,6 +106,8 @@ def test_the_standard_rules_have_the_operators_thresholds(tmp_path):
         "api_quota": (0.80, 0.95, 60),
         "cost_per_hour": (10, 25, 3600),
         "total_tokens_per_hour": (100_000, 500_000, 3600),
+        "clock_skew": (60, None, 300),
+        "spans_dropped": (0, None, 300),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ihobs.alerts import disk, quota
+from ihobs.alerts import deliveries, disk, quota
 from ihobs.alerts.measurements import Measurements, Sample
 from ihobs.model import Counters, Distribution, MetricGroup
 
@@ -32,6 +32,7 @@ class Metric:
         absent: what an instance is worth that the window does not hold: 0 for sums; None: not known.
         of_runs: whether it is of runs unless the rule says `of:` what else.
         splits: the only dimensions that a rule on it can be split by; None: those of the spans it counts.
+        of_ihobs: it tells how well ihobs sees, not how the orchestrator does.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Metric:
     absent: float | None = None
     of_runs: bool = False
     splits: tuple[str, ...] | None = None
+    of_ihobs: bool = False
 
 
 def _ratio(part: Callable[[Counters], int], whole: Callable[[Counters], int]) -> Read:
@@ -116,6 +118,10 @@ def _active(measurements: Measurements, rule: Rule) -> list[Sample]:  # noqa: AR
     return [Sample({}, float(measurements.active_workflows()))]
 
 
+def _of_ihobs(name: str, unit: Unit, description: str, samples: Sampler, splits: tuple[str, ...] = ()) -> Metric:
+    return Metric(name, unit, description, samples, splits=splits, of_ihobs=True)
+
+
 _error_rate = _of_runs_or_calls(
     _ratio(lambda sums: sums.failed_runs, lambda sums: sums.runs),
     _ratio(lambda sums: sums.failed_calls, lambda sums: sums.calls),
@@ -140,9 +146,12 @@ _ALL = (
     Metric("recovered_rate", "ratio", "failed attempts that a later one made good / all", _windowed(_recovered_rate)),
     Metric("unpriced_calls", "count", "calls whose price is unknown", _windowed(_unpriced), absent=0.0),
     Metric("time_to_first_token", "s", "of streamed answers: the mean, or `stat`", _windowed(_first_token)),
-    Metric("disk_used_bytes", "bytes", "taken by the telemetry database", disk.used_bytes, splits=()),
-    Metric("disk_used_ratio", "ratio", "the same / what it may take", disk.used_ratio, splits=()),
-    Metric("disk_used_in_7d_ratio", "ratio", "the same, at this rate in a week", disk.used_in_7d_ratio, splits=()),
+    _of_ihobs("late_spans", "count", "arrived a minute after their end", deliveries.late_spans, ("service",)),
+    _of_ihobs("clock_skew", "s", "by how much a sender's clock is off", deliveries.clock_skew, ("service",)),
+    _of_ihobs("spans_dropped", "count", "lost before they could be stored", deliveries.spans_dropped),
+    _of_ihobs("disk_used_bytes", "bytes", "taken by the telemetry database", disk.used_bytes),
+    _of_ihobs("disk_used_ratio", "ratio", "the same / what it may take", disk.used_ratio),
+    _of_ihobs("disk_used_in_7d_ratio", "ratio", "the same, at this rate in a week", disk.used_in_7d_ratio),
 )
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,8 @@ def list_(app: AppContext, *, as_json: bool, everything: bool) -> None:
     duties process is alive the rules are evaluated on the spot: nothing is stored and nobody is told.
     """
     found = find(app)
-    listed = sorted(listing(found, everything=everything), key=_rank)
+    of_ihobs = {rule.id for rule in found.rules.rules if METRICS[rule.metric].of_ihobs}
+    listed = sorted(listing(found, everything=everything), key=lambda row: _rank(row, of_ihobs))
     if as_json:
         emit_json([_figures(row) for row in listed])
     else:
@@ -117,8 +118,9 @@ def _not_evaluated(rules: RuleSet, name: str) -> AlertRow:
     return AlertRow(name, name, {}, rule.source, "inactive", "ok", 0, None, threshold, "{}")
 
 
-def _rank(row: AlertRow) -> tuple[int, bool, str]:
-    return _ORDER.index(row.state), row.level != "critical", row.key
+def _rank(row: AlertRow, of_ihobs: Container[str]) -> tuple[int, bool, bool, str]:
+    """Return the place of an alert; what tells of ihobs itself comes after what tells of the orchestrator."""
+    return _ORDER.index(row.state), row.level != "critical", row.rule in of_ihobs, row.key
 
 
 def _figures(row: AlertRow) -> dict[str, object]:

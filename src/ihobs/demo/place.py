@@ -29,7 +29,8 @@ instrument:
   targets: ["ihobs.demo.orchestrator:Orchestrator.process_content"]
   content: keep
 quotas: {openai: {requests_per_min: 1700}}
-thresholds: {error_rate: {}, response_time: {}, api_quota: {}, cost_per_hour: {}, total_tokens_per_hour: {}}
+thresholds: {error_rate: {}, response_time: {}, api_quota: {}, cost_per_hour: {}, total_tokens_per_hour: {},
+  clock_skew: {}, spans_dropped: {}}
 rules:
   - {id: error-rate, metric: error_rate, window: 10s, warning: 0.05, critical: 0.15}
   - {id: slow-runs, metric: response_time, stat: p95, window: 10s, warning: 1.5, critical: 2.5}

@@ -51,9 +51,19 @@ def health(database: Database, *, now_ns: int) -> Health:
         live = connection.execute(
             "SELECT max(received_ns) FROM payload WHERE live AND received_ns > ?", [now_ns - LIVE_WITHIN_NS]
         ).fetchone()[0]
-        losses = connection.execute("SELECT reason, spans, last_ns FROM dropped ORDER BY spans DESC, reason").fetchall()
         edges = oldest_ns(database), newest_ns(database)
-    return Health(spans, traces, *edges, live, tuple(Loss(*row) for row in losses))
+        return Health(spans, traces, *edges, live, losses(database))
+
+
+def losses(database: Database, *, since_ns: int = 0) -> tuple[Loss, ...]:
+    """Return the losses whose last one was since then, most spans first; each with all that were ever lost so.
+
+    Raises:
+        StoreUnavailableError: the database cannot be read.
+    """
+    query = "SELECT reason, spans, last_ns FROM dropped WHERE last_ns >= ? ORDER BY spans DESC, reason"
+    with database.read() as connection:
+        return tuple(Loss(*row) for row in connection.execute(query, [since_ns]))
 
 
 def oldest_ns(database: Database) -> int | None:
