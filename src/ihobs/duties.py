@@ -20,13 +20,13 @@ from ihobs.alerts.rules import collect
 from ihobs.clock import MINUTE_NS, SECOND_NS, Clock, now_ns
 from ihobs.errors import IhobsError
 from ihobs.guard import guard
-from ihobs.spans.dialects import dialects_of
+from ihobs.plugins import redaction_by
 from ihobs.store import prices
+from ihobs.store.opening import open_store
 from ihobs.store.retention import retention_of
 from ihobs.store.spool import SPOOL, Spool, bring_in
 from ihobs.store.state import progress
 from ihobs.store.state.migrations import open_state
-from ihobs.store.telemetry import TelemetryStore
 from ihobs.store.wake import Listener
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class Duties:
         receivers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._home, self._plugins, self._clock = home, plugins, clock
-        dialects, retention = dialects_of(settings.dialects), retention_of(settings.retention)
-        self._store = TelemetryStore(home, clock=clock, dialects=dialects, retention=retention)
+        hook, retention = redaction_by(plugins), retention_of(settings.retention)
+        self._store = open_store(home, settings, clock=clock, hook=hook, retention=retention)
         self._spool = Spool(home.path / SPOOL, clock=clock)
         self._state = open_state(home)
         self._prices = prices.price_list(settings)

@@ -141,7 +141,13 @@ def open_sink(server, home, clock):
     def open_sink(url=None, token=None):
         sender = Sender(url or server.url, token, clock=clock)
         opened.append(
-            RemoteSink(sender, open_spool=lambda: Spool(home / ENDPOINT_SPOOL), clock=clock, chance=lambda: 1.0)
+            RemoteSink(
+                sender,
+                open_spool=lambda: Spool(home / ENDPOINT_SPOOL),
+                redact=bytes,
+                clock=clock,
+                chance=lambda: 1.0,
+            )
         )
         return opened[-1]
 

@@ -47,16 +47,16 @@ def serve(app: AppContext, host: str, port: int, names: tuple[str, ...]) -> None
     SIGTERM and Ctrl-C end it when everything that was received is stored.
     """
     from ihobs.duties import Duties
-    from ihobs.spans.dialects import dialects_of
-    from ihobs.store.telemetry import TelemetryStore
+    from ihobs.plugins import redaction_by
+    from ihobs.store.opening import open_store
     from ihobs.web.access import policy_of
     from ihobs.web.receiver import Receiver
     from ihobs.web.server import bind
 
     home = app.home(create=True)
     duties = Duties(home, app.config.settings, app.plugins, clock=app.clock)
-    dialects = dialects_of(app.config.settings.dialects)
-    with bind(host, port) as listening, TelemetryStore(home, clock=app.clock, dialects=dialects) as store:
+    hook = redaction_by(app.plugins)
+    with bind(host, port) as listening, open_store(home, app.config.settings, clock=app.clock, hook=hook) as store:
         address, bound_port = listening.getsockname()[:2]
         token, is_made_up = token_for(address, os.environ)
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -64,18 +64,18 @@ class AttributeRedactor:
             key = attribute.key
             if not self._value(attribute.value, key, walk.judge(key), walk):
                 dropped.append(index)
-            name = self.label(key, f"{walk.part} key", walk.tally)
+            name = self.label(key, f"{walk.part} key", walk.tally, asks=False)
             if name != key:
                 attribute.key, walk.touched = name, True
         for index in reversed(dropped):
             del attributes[index]
 
-    def label(self, text: str, part: str, tally: Tally, *, hashed: bool = False) -> str:
-        """Return a text that cannot be left out without what is found in it."""
+    def label(self, text: str, part: str, tally: Tally, *, asks: bool = True) -> str:
+        """Return a text that cannot be left out without what is found in it; `asks` plug-ins, too."""
         if text in self._texts.clean:
             return text
         kinds: list[str] = []
-        redacted = self._texts.redact(text, part, kinds.append, hashed=hashed)
+        redacted = self._texts.redact(text, part if asks else None, kinds.append)
         for kind in kinds:
             tally.add(part, "", kind)
         return self._texts.mask(kinds[-1], text, "mask") if redacted is None else redacted

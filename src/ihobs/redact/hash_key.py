@@ -41,6 +41,7 @@ class HashKey:
 
     def _made(self) -> bytes:
         """Write a key and give it its name at once, so that of several processes one wins, with a whole file."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self._path.with_name(f"{FILE}.{os.getpid()}")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

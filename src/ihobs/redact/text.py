@@ -61,11 +61,11 @@ class TextRedactor:
         self._literal = re.compile("" if "" in literals else _any_of(literals))
         self._allowed = re.compile("|".join(map(fnmatch.translate, policy.allow)) or r"(?!)", re.IGNORECASE)
 
-    def redact(self, text: str, key: str, note: Note, *, hashed: bool = False) -> str | None:
+    def redact(self, text: str, key: str | None, note: Note, *, hashed: bool = False) -> str | None:
         """Return `text` without what is found in it; None when the settings drop what holds such a thing.
 
         Args:
-            text: anything. key: where it stands, for plug-ins.
+            text: anything. key: where it stands, for plug-ins; None: they are not asked.
             note: told each kind that is removed.
             hashed: tell different findings apart in the result, whatever the settings say.
         """
@@ -92,12 +92,14 @@ class TextRedactor:
         text = found.encode("utf-8", "surrogatepass")
         return f"[{kind}#{hashlib.blake2b(text, key=self._hash_key(), digest_size=DIGEST_BYTES).hexdigest()}]"
 
-    def _redacted(self, text: str, key: str, note: Note, *, hashed: bool) -> str | None:
+    def _redacted(self, text: str, key: str | None, note: Note, *, hashed: bool) -> str | None:
         result = text
         for _ in range(MAX_PASSES):
             findings = self._findings(result)
             if not findings:
-                return self._remembered(result) if self._hook is None else self._asked(self._hook, result, key, note)
+                if self._hook is None:
+                    return self._remembered(result)
+                return result if key is None else self._asked(self._hook, result, key, note)
             for finding, _family in findings:
                 note(finding.kind)
             if not hashed and any(self._modes[family] == "drop" for _, family in findings):

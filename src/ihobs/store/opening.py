@@ -1,22 +1,35 @@
-"""Open the telemetry store of a home as the settings say."""
+"""Open the telemetry store of a home as the settings say, and redact by them what goes elsewhere."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ihobs.clock import Clock, now_ns
 from ihobs.redact.policy import Policy
+from ihobs.redact.tally import Tally
 from ihobs.spans.dialects import dialects_of
 from ihobs.store.redaction import redactor_for
 from ihobs.store.telemetry import TelemetryStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ihobs.redact.message import Redactor
     from ihobs.redact.text import Hook
     from ihobs.settings import Settings
     from ihobs.store.home import Home
+    from ihobs.store.retention import Retention
 
 
-def open_store(home: Home, settings: Settings, *, clock: Clock = now_ns, hook: Hook | None = None) -> TelemetryStore:
+def open_store(
+    home: Home,
+    settings: Settings,
+    *,
+    clock: Clock = now_ns,
+    hook: Hook | None = None,
+    retention: Retention | None = None,
+) -> TelemetryStore:
     """Return the store for who brings spans in: it reads the settings' dialects, and redacts by their policy.
 
     Args:
@@ -27,4 +40,29 @@ def open_store(home: Home, settings: Settings, *, clock: Clock = now_ns, hook: H
     """
     dialects = dialects_of(settings.dialects)
     redactor = redactor_for(home, Policy.of(settings), dialects, hook)
-    return TelemetryStore(home, clock=clock, dialects=dialects, redactor=redactor)
+    return TelemetryStore(home, clock=clock, dialects=dialects, redactor=redactor, retention=retention)
+
+
+class RequestRedaction:
+    """Redacts the bytes of requests that go to a file or a server before a store reads them.
+
+    Args:
+        home: where the key of hashes is.
+        open_hook: loads the plug-ins; called with the first request, as making a redactor takes some time.
+    """
+
+    def __init__(self, home: Home, settings: Settings, open_hook: Callable[[], Hook | None]) -> None:
+        self._home, self._settings, self._open_hook = home, settings, open_hook
+
+    def __call__(self, request: bytes) -> bytes:
+        """Return the request as it may leave this process."""
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # slow: not before it is needed
+
+        message = trace_service_pb2.ExportTraceServiceRequest.FromString(request)
+        self._redactor.request(message, Tally())
+        return message.SerializeToString()
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        policy, dialects = Policy.of(self._settings), dialects_of(self._settings.dialects)
+        return redactor_for(self._home, policy, dialects, self._open_hook())

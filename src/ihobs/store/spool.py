@@ -82,10 +82,18 @@ class Spool:
         directory: made when something is put there; the one above it must exist.
         max_bytes: bound of all files together.
         clock: tells the time.
+        redact: takes secrets out of a request before it is written; None when they are out already.
     """
 
-    def __init__(self, directory: Path, *, max_bytes: int = MAX_SPOOL_BYTES, clock: Clock = now_ns) -> None:
-        self.directory, self._max_bytes, self._clock = directory, max_bytes, clock
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = MAX_SPOOL_BYTES,
+        clock: Clock = now_ns,
+        redact: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self.directory, self._max_bytes, self._clock, self._redact = directory, max_bytes, clock, redact
         self._lock = threading.Lock()
         self._current: Path | None = None
         self._started_ns = 0
@@ -96,6 +104,8 @@ class Spool:
         Raises:
             StoreUnavailableError: it could not be written, and nothing of it was.
         """
+        if self._redact is not None:
+            request = self._redact(request)
         record = _varint(len(request)) + request
         if len(record) > self._max_bytes:
             raise StoreUnavailableError(self.directory, f"a request of {len(request)} bytes is too large")

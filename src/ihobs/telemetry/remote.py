@@ -41,6 +41,7 @@ class RemoteSink:
     Args:
         sender: sends one request.
         open_spool: makes the spool, for what cannot be sent now.
+        redact: takes secrets out of a request before it goes anywhere.
         clock: tells the time.
         chance: a random number from 0 to 1; spreads the tries of many processes.
     """
@@ -50,11 +51,12 @@ class RemoteSink:
         sender: Sender,
         *,
         open_spool: Callable[[], Spool],
+        redact: Callable[[bytes], bytes],
         clock: Clock = now_ns,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._sender, self._clock, self._chance = sender, clock, chance
-        self._encoder = Encoder()
+        self._encoder, self._redact = Encoder(), redact
         self._backlog = Backlog(open_spool, LOST_UNREACHABLE, clock=clock)
         self._spool_may_hold = True
         self._failures = 0
@@ -67,7 +69,7 @@ class RemoteSink:
     def write(self, ended: Sequence[Ended]) -> None:
         """Send what waits on disk, then what is kept and a batch; what cannot be sent now goes to disk."""
         if ended:
-            self._backlog.keep(self._encoder.encode(ended), len(ended))
+            self._backlog.keep(self._redact(self._encoder.encode(ended)), len(ended))
         self._has_tried = self._is_due()
         if self._has_tried:
             self._send_everything()
@@ -84,7 +86,7 @@ class RemoteSink:
     def secure(self, ended: Sequence[Ended] = ()) -> bool:
         """Put what could not be sent, and `ended`, on disk; return whether nothing is in memory only."""
         if ended:
-            self._backlog.keep(self._encoder.encode(ended), len(ended))
+            self._backlog.keep(self._redact(self._encoder.encode(ended)), len(ended))
         if self._backlog.spans:
             self._spool_may_hold = True
         return self._backlog.secure()

@@ -20,7 +20,7 @@ from ihobs.telemetry.provider import Attachment
 from ihobs.telemetry.targets import TargetPatches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ihobs.settings import Settings
@@ -165,28 +165,39 @@ class _Running:
         from ihobs.telemetry.remote import RemoteSink
         from ihobs.telemetry.sender import TOKEN, Sender
 
-        return RemoteSink(Sender(self.settings.endpoint, os.environ.get(TOKEN)), open_spool=self._open_remote_spool)
+        sender = Sender(self.settings.endpoint, os.environ.get(TOKEN))
+        return RemoteSink(sender, open_spool=self._open_remote_spool, redact=self._redaction())
 
     def _service(self) -> str:
         return self.attachment.service()
 
     def _open_store(self) -> TelemetryStore:
         """Open the store, making the home. Called on the worker thread, when the first spans are there."""
-        from ihobs.plugins import load_of_others, redaction_by
         from ihobs.store.opening import open_store
 
-        home = Home.open(self.settings.home, create=True)
-        return open_store(home, self.settings, hook=redaction_by(load_of_others()))
+        return open_store(Home.open(self.settings.home, create=True), self.settings, hook=_plugins_that_redact())
 
     def _open_spool(self) -> Spool:
         """Make the spool for what the home cannot take."""
-        return Spool(self.settings.home / SPOOL)
+        return Spool(self.settings.home / SPOOL, redact=self._redaction())
+
+    def _redaction(self) -> Callable[[bytes], bytes]:
+        """Return what takes secrets out of a request that goes anywhere but into the home's database."""
+        from ihobs.store.opening import RequestRedaction
+
+        return RequestRedaction(Home(self.settings.home), self.settings, _plugins_that_redact)
 
     def _open_remote_spool(self) -> Spool:
         """Make the spool for what the endpoint cannot take. There is no home that it belongs to yet."""
         with contextlib.suppress(OSError):  # who writes there says so
             Home(self.settings.home).directory(SPOOL)
         return Spool(self.settings.home / ENDPOINT_SPOOL)
+
+
+def _plugins_that_redact() -> Callable[[str, str], str | None] | None:
+    from ihobs.plugins import load_of_others, redaction_by
+
+    return redaction_by(load_of_others())
 
 
 def _set_up(config: str | Path | None, overrides: Mapping[str, object], *, whole_program: bool) -> _Running | None:
