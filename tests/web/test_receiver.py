@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import random
 import socket
 import sqlite3
 import threading
@@ -24,7 +25,7 @@ from ihobs.spans.decode import read_file
 from ihobs.store.home import Home
 from ihobs.store.query import metrics
 from ihobs.store.telemetry import TelemetryStore
-from ihobs.web.limits import Limits
+from ihobs.web.limits import MIB, Limits
 from ihobs.web.server import bind
 
 
@@ -179,6 +180,44 @@ def test_a_sender_that_is_too_slow_is_not_waited_for(listen):
         answer = http.client.HTTPResponse(slow)
         answer.begin()
         assert (answer.status, b"did not arrive" in answer.read()) == (408, True)
+
+
+HEADS = {
+    "many headers": (b"POST /v1/traces HTTP/1.1\r\n", b"x: " + b"a" * 997 + b"\r\n"),
+    "one header": (b"POST /v1/traces HTTP/1.1\r\nx: ", b"a" * 1000),
+    "a request line": (b"POST /", b"a" * 1000),
+    "trailers": (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"x: " + b"a" * 997 + b"\r\n"),
+    "extensions": (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5;", b"a" * 1000),
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_heads_without_an_end_are_not_collected(receiver, kind):
+    head, more = HEADS[kind]
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=BOUND_S) as sender:
+        sender.sendall(head)
+        sent_bytes = 0
+        with contextlib.suppress(ConnectionError):
+            while sent_bytes < 64 * MIB:
+                sender.sendall(more)
+                sent_bytes += len(more)
+    assert sent_bytes < 16 * MIB  # what the kernel and asyncio hold beside it
+    assert receiver.get("/healthz").status_code == 200
+
+
+def test_a_large_body_behind_a_head_is_not_taken_for_one(receiver):
+    for chunked in (False, True):
+        body = span_request(1, name="n" * MIB).SerializeToString()
+        success(receiver.post(iter([body]) if chunked else body))
+
+
+def test_what_is_not_http_ends_only_its_own_connection(receiver):
+    rng = random.Random(1)
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", receiver.port), timeout=BOUND_S) as sender:
+            start = rng.choice([b"", b"POST ", b"GET /metrics HTTP/1.1\r\n", b"POST /\xff%ff?\xff HTTP/1.1\r\n\r\n"])
+            sender.sendall(start + rng.randbytes(200) + b"\r\n\r\n")
+    success(receiver.post(span_request(1)))
 
 
 def test_a_sender_that_goes_away_gives_its_room_back(listen):

@@ -22,7 +22,7 @@ class Limits:
     """
 
     body_bytes: int = 20 * MIB
-    pending_bytes: int = 40 * MIB
+    pending_bytes: int = 24 * MIB
     pending_spans: int = 32_768
     group_spans: int = 1024
     body_s: float = 30.0

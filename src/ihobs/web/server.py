@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from ihobs.errors import InvalidInputError
+from ihobs.web.protocol import BoundedProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -59,7 +60,7 @@ class Server:
     def __init__(self, app: ASGIApp, listening: socket.socket, ended: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
