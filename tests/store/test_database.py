@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ihobs.errors import StoreRefusedError, StoreUnavailableError
-from ihobs.store import connections
+from ihobs.store import connections, forking
 from ihobs.store.database import Database
 from ihobs.store.home import Home
 
@@ -440,6 +440,16 @@ class TestForked:
         add(database, 3)
         assert numbers(database) == [1, 3]
         assert integrity(home) == "ok"
+
+    def test_a_database_that_is_opened_while_another_thread_forks_can_be_used_afterwards(self, open_database):
+        forking._before_fork()
+        late = open_database()
+        forking._after_fork_in_parent()
+        writer = threading.Thread(target=add, args=(late, 1), daemon=True)
+        writer.start()
+        writer.join(20)
+        assert not writer.is_alive()
+        assert numbers(late) == [1]
 
     def test_children_forked_while_another_thread_writes_all_write(self, home, open_database):
         database = open_database(busy_timeout_s=10)

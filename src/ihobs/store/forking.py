@@ -71,29 +71,38 @@ class Gate:
             self._forks -= 1
             self._changed.notify_all()
 
-    def after_fork_in_child(self) -> None:
-        """Start anew: the parent's other threads do not exist here."""
+    def after_fork_in_child(self, *, was_closed: bool) -> None:
+        """Start anew: the parent's other threads do not exist here.
+
+        Args:
+            was_closed: `before_fork` was called; False: another thread made this gate since.
+        """
         self._reset()
-        self._forked(self._torn)
+        self._forked(self._torn or not was_closed)
 
 
 _gates: weakref.WeakSet[Gate] = weakref.WeakSet()
+_fork = threading.local()
+"""`closed`: the gates that the forking thread has closed. Only they are opened again."""
 
 
 def _before_fork() -> None:
-    for gate in list(_gates):
+    _fork.closed = list(_gates)
+    for gate in _fork.closed:
         with guard:
             gate.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for gate in list(_gates):
+    for gate in _fork.closed:
         gate.after_fork_in_parent()
+    _fork.closed = []
 
 
 def _after_fork_in_child() -> None:
     for gate in list(_gates):
-        gate.after_fork_in_child()
+        gate.after_fork_in_child(was_closed=gate in _fork.closed)
+    _fork.closed = []
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child, after_in_parent=_after_fork_in_parent)
