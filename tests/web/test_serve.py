@@ -164,6 +164,39 @@ def test_failing_runs_that_are_received_become_an_alert(serve, home):
     assert served.end()[0] == 0
 
 
+PROGRAM = """
+import ihobs
+ihobs.instrument()
+
+@ihobs.workflow
+def answer(number):
+    with ihobs.llm("chat", model="gpt-4o", provider="openai"):
+        if number % 2:
+            raise ValueError(number)
+
+for number in range(10):
+    try:
+        answer(number)
+    except ValueError:
+        pass
+"""
+
+
+def test_a_program_elsewhere_that_is_told_the_endpoint_is_received(serve, home, tmp_path):
+    served = serve(IHOBS_TOKEN="a token of the user")
+    there = {
+        "IHOBS_ENDPOINT": f"http://127.0.0.1:{served.port()}",
+        "IHOBS_TOKEN": "a token of the user",
+        "IHOBS_HOME": str(tmp_path / "elsewhere"),
+    }
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, cwd=tmp_path, env=os.environ | there, timeout=BOUND_S)
+    with TelemetryStore(home) as store:
+        [total] = metrics(store.database, start_ns=0, end_ns=2**62).groups
+    sums = total.counters
+    assert (sums.spans, sums.runs, sums.failed_runs, sums.calls) == (20, 10, 5, 10)
+    assert served.end()[0] == 0
+
+
 def test_a_second_one_receives_too_and_takes_the_duties_over_when_the_first_ends(serve, home):
     first = serve()
     first.until("this process evaluates the alerts")
