@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.sample import START_NS, llm_requests, spans_of
+from benchmarks.sample import llm_requests, spans_of
 from benchmarks.table import Table
 
-SPANS = 20_000
+SPANS = 10_000
 BATCH = 100
 CLIENTS = (1, 4, 16)
 NOTE = f"""\
@@ -90,7 +90,8 @@ def _cuts(line: Line) -> list[str]:
 def _bodies(seed: int) -> list[bytes]:
     """Return requests whose spans end now, under ids that no other seed has."""
     requests = llm_requests(SPANS, batch=BATCH)
-    forward_ns = time.time_ns() - START_NS - SPANS * 10_000_000
+    last_ns = max(span.end_time_unix_nano for request in requests for span in spans_of(request))
+    forward_ns = time.time_ns() - last_ns
     for request in requests:
         for span in spans_of(request):
             span.trace_id = seed.to_bytes(2) + span.trace_id[2:]
