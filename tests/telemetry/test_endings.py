@@ -212,7 +212,7 @@ sys.exit(5)
         """A limit of the system on the length of files stands for the full disk: 40 kB more, then no more."""
         largest = max(path.stat().st_size for path in programs.home.rglob("*") if path.is_file())
         ended = programs.python(f"""
-import resource
+import hashlib, resource
 from opentelemetry import trace
 {WORK}
 import ihobs.telemetry.backlog as backlog
@@ -220,9 +220,10 @@ backlog.MAX_KEPT_SPANS = 40
 resource.setrlimit(resource.RLIMIT_FSIZE, ({largest} + 40_000, resource.RLIM_INFINITY))
 handle = ihobs.instrument()
 tracer = trace.get_tracer("test")
+noise = lambda number: " ".join(hashlib.sha256(f"{{number}} {{n}}".encode()).hexdigest()[:7] for n in range(250))
 safe = 0
 for number in range(600):
-    with tracer.start_as_current_span("work", attributes={{"ihobs.kind": "workflow", "text": "x" * 2000}}):
+    with tracer.start_as_current_span("work", attributes={{"ihobs.kind": "workflow", "noise": noise(number)}}):
         pass
     if number % 5 == 4:
         safe += handle.flush(20)

@@ -10,7 +10,6 @@ from ihobs.redact.policy import Policy
 from ihobs.redact.tally import Tally
 from ihobs.spans.dialects import dialects_of
 from ihobs.store.redaction import redactor_for
-from ihobs.store.telemetry import TelemetryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ihobs.settings import Settings
     from ihobs.store.home import Home
     from ihobs.store.retention import Retention
+    from ihobs.store.telemetry import TelemetryStore
 
 
 def open_store(
@@ -38,6 +38,8 @@ def open_store(
     Raises:
         InvalidInputError: the settings' dialects name what does not exist.
     """
+    from ihobs.store.telemetry import TelemetryStore  # SQL: not for a process that only sends
+
     dialects = dialects_of(settings.dialects)
     redactor = redactor_for(home, Policy.of(settings), dialects, hook)
     return TelemetryStore(home, clock=clock, dialects=dialects, redactor=redactor, retention=retention)
