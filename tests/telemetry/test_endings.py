@@ -126,7 +126,7 @@ class TestLocked:
     def test_a_program_whose_last_flush_hangs_leaves_them_there_too(self, programs):
         with locked(programs):
             ended = programs.python(
-                f"{WORK}\nimport ihobs.telemetry.processor as processor\nprocessor.SHUTDOWN_TIMEOUT_S = 0.2\n"
+                f"{WORK}\nimport ihobs.telemetry.processor as processor\nprocessor.SHUTDOWN_TIMEOUT_S = 5.0\n"
                 "ihobs.instrument()\nwork(1)"
             )
         assert (ended.code, "Traceback" in ended.err) == (0, False)
@@ -382,7 +382,7 @@ for number in range(6):
 {WORK}
 import socket
 import ihobs.telemetry.processor as processor
-processor.SHUTDOWN_TIMEOUT_S = 0.2
+processor.SHUTDOWN_TIMEOUT_S = 5.0
 socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
 ihobs.instrument()
 work(1)
