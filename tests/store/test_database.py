@@ -451,6 +451,12 @@ class TestForked:
         assert not writer.is_alive()
         assert numbers(late) == [1]
 
+    def test_a_fork_that_began_before_the_module_was_imported_may_end_after_it(self, open_database):
+        early = open_database()
+        forking._after_fork_in_parent()
+        add(early, 1)
+        assert numbers(early) == [1]
+
     def test_children_forked_while_another_thread_writes_all_write(self, home, open_database):
         database = open_database(busy_timeout_s=10)
         add(database, 0)

@@ -262,6 +262,14 @@ def test_the_end_of_a_program_puts_what_the_home_cannot_take_on_disk(behind_door
     assert str(home.path / SPOOL) in caplog.text
 
 
+def test_it_is_ready_to_secure_from_the_first_batch_on(behind_door, finished):
+    assert not behind_door.is_ready
+    behind_door.write([(finished(), None)])
+    assert behind_door.is_ready
+    behind_door.after_fork_in_child()
+    assert not behind_door.is_ready
+
+
 def test_what_is_secured_while_the_worker_hangs_changes_no_number(home, finished, store):
     """The worker stores what another thread has put on disk meanwhile: the same spans, twice."""
     batch = [(finished(), None)]

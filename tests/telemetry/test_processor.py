@@ -23,7 +23,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.batches, self.active, self.dropped, self.closed = [], [], 0, False
-        self.secured, self.is_safe = [], True
+        self.secured, self.is_safe, self.is_ready = [], True, True
         self.open = threading.Event()
         self.open.set()
 
@@ -227,6 +227,7 @@ def test_an_end_that_takes_too_long_puts_what_waits_on_disk_or_says_that_it_is_l
     tracer, processor, sink, monkeypatch, caplog, is_safe
 ):
     monkeypatch.setattr(module, "SHUTDOWN_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(module, "LAST_TIMEOUT_S", 0.01)
     sink.open.clear()
     sink.is_safe = is_safe
     tracer.start_span("taken by the worker, which hangs").end()
@@ -236,6 +237,20 @@ def test_an_end_that_takes_too_long_puts_what_waits_on_disk_or_says_that_it_is_l
         processor.shutdown()
     assert sink.secured[-1] == "waiting"
     assert ("gave up" in caplog.text) == (not is_safe)
+
+
+def test_a_worker_that_is_still_loading_at_the_end_is_waited_for_and_keeps_what_waits(
+    tracer, processor, sink, monkeypatch
+):
+    """An import on another thread would wait for the worker's, perhaps for ever."""
+    monkeypatch.setattr(module, "SHUTDOWN_TIMEOUT_S", 0.01)
+    sink.open.clear()
+    sink.is_ready = False
+    tracer.start_span("s").end()
+    threading.Timer(0.05, sink.open.set).start()
+    processor.shutdown()
+    assert sink.names == ["s"]
+    assert sink.secured == []
 
 
 def test_a_flush_says_whether_what_it_flushed_is_safe(tracer, processor, sink):

@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ihobs.guard import guard
 
@@ -82,8 +82,20 @@ class Gate:
 
 
 _gates: weakref.WeakSet[Gate] = weakref.WeakSet()
-_fork = threading.local()
-"""`closed`: the gates that the forking thread has closed. Only they are opened again."""
+
+
+class _Fork(threading.local):
+    """A fork under way on this thread.
+
+    Attributes:
+        closed: the gates that it has closed, and no others, are opened again. None are when another thread imports
+            this module while the fork has begun.
+    """
+
+    closed: Sequence[Gate] = ()
+
+
+_fork = _Fork()
 
 
 def _before_fork() -> None:
@@ -96,13 +108,13 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for gate in _fork.closed:
         gate.after_fork_in_parent()
-    _fork.closed = []
+    _fork.closed = ()
 
 
 def _after_fork_in_child() -> None:
     for gate in list(_gates):
         gate.after_fork_in_child(was_closed=gate in _fork.closed)
-    _fork.closed = []
+    _fork.closed = ()
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child, after_in_parent=_after_fork_in_parent)

@@ -6,6 +6,7 @@ request is then perhaps handed on twice, which changes no number.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,7 @@ from ihobs.clock import Clock, now_ns
 from ihobs.errors import StoreUnavailableError
 from ihobs.guard import log
 from ihobs.store.losses import note_losses
+from ihobs.telemetry.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +39,7 @@ class Backlog:
     """The requests of one sink that were not handed on yet, oldest first, and the spans that were lost.
 
     Args:
-        open_spool: makes the spool; called when it is first needed, and again in a forked child.
+        open_spool: makes the spool, ready for use; called by `prepare`, and again in a forked child.
         lost_reason: why spans are lost that find no room in memory, and none on disk.
     """
 
@@ -55,10 +57,19 @@ class Backlog:
         self.spans = 0
 
     @property
-    def spool(self) -> Spool:
-        """Where requests go that must survive this process."""
+    def is_ready(self) -> bool:
+        """Whether `secure` needs to load nothing."""
+        return self._spool is not None
+
+    def prepare(self) -> Spool:
+        """Open the spool, where requests go that must survive this process, and load all that it needs.
+
+        For the worker thread, at its first flush: whoever secures requests while it hangs must import nothing.
+        """
         if self._spool is None:
-            self._spool = self._open_spool()
+            with loading:
+                importlib.import_module("ihobs.spans.decode")  # what the spool is read with
+                self._spool = self._open_spool()
         return self._spool
 
     def keep(self, data: bytes, spans: int) -> None:
@@ -91,8 +102,10 @@ class Backlog:
         return True
 
     def _put_on_disk(self, kept: Kept) -> bool:
+        if self._spool is None:
+            return False
         try:
-            dropped = self.spool.append(kept.data)
+            dropped = self._spool.append(kept.data)
         except StoreUnavailableError:
             return False
         self.done(kept)
@@ -100,7 +113,7 @@ class Backlog:
             self.lose(LOST_SPOOL_FULL, dropped)
         if not self._spooling_told:
             self._spooling_told = True
-            log.warning("ihobs puts spans into %s, until they can be handed on", self.spool.directory)
+            log.warning("ihobs puts spans into %s, until they can be handed on", self._spool.directory)
         return True
 
     def lose(self, reason: str, spans: int) -> None:
@@ -123,10 +136,10 @@ class Backlog:
     def note_losses(self) -> None:
         """Write the losses down beside the spool; where that is not possible, they stay here."""
         losses = self.losses()
-        if not losses:
+        if not losses or self._spool is None:
             return
         try:
-            note_losses(self.spool.directory, losses, self._clock())
+            note_losses(self._spool.directory, losses, self._clock())
         except StoreUnavailableError:
             return
         for reason, spans in losses.items():

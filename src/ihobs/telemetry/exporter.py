@@ -59,10 +59,16 @@ class StoreExporter(SpanExporter):
         self._rests = False  # in this round the home could not be used: what is left of it does not wait again
         self._refused = False
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `secure` needs to load nothing."""
+        return self._backlog.is_ready
+
     def write(self, ended: Sequence[Ended]) -> None:
         """Store a batch, and before it whatever is kept from earlier calls."""
         self._rests = False
         if ended:
+            self._backlog.prepare()
             self._backlog.keep(self._encoder.encode(ended), len(ended))
         self._store_kept()
 
@@ -150,7 +156,7 @@ class StoreExporter(SpanExporter):
     def _catch_up(self, store: TelemetryStore) -> None:
         """Store a file of the spool, unless there is a duties process, which does that."""
         if store.home.lock_owner(DUTIES_LOCK) is None:
-            self._spool_may_hold = not bring_in(self._backlog.spool, store, files=1)
+            self._spool_may_hold = not bring_in(self._backlog.prepare(), store, files=1)
 
     def _attempt(self, action: Callable[[TelemetryStore], object]) -> bool:
         """Run `action` on the store; return False when the home cannot be used now, and log it once."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 
-FORK_WAITS_S = 2.0
-"""How long a fork waits; the imports of a first flush take half a second on a slow machine."""
+FORK_WAITS_S = 10.0
+"""How long a fork waits; the imports of a first flush take half a second, and some seconds on a machine that is
+overloaded. A child that inherits half a module may wait for the other half for ever."""
 
 
 class ForkLock:

@@ -42,6 +42,9 @@ SHUTDOWN_TIMEOUT_S = 8.0
 """How long the end of the program may wait for the last flush; then what is left goes to disk. Who stops a container
 gives it 10 s."""
 
+LAST_TIMEOUT_S = 7.0
+"""How much longer it may wait when they cannot go there: the disk is full, or the worker is still loading."""
+
 Ended = tuple[ReadableSpan, Place | None]
 
 
@@ -60,8 +63,12 @@ class Sink(Protocol):
     def secure(self, ended: Sequence[Ended] = ()) -> bool:
         """Put what is kept, and `ended`, where it outlives this process; return whether all of it is there.
 
-        Called on another thread only when the worker hangs.
+        Called on another thread only when the worker hangs, and it is ready.
         """
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `secure` needs to load nothing: an import may wait for ever for a worker that hangs in it."""
 
     def close(self) -> None:
         """Hand on what is kept, or secure it, and close."""
@@ -146,6 +153,8 @@ class IhobsSpanProcessor(SpanProcessor):
 
         For the end of the program, when a flush took too long: the home may be locked, or a name not be resolved.
         """
+        if not self._sink.is_ready:
+            return False
         waiting: list[Ended] = []
         with contextlib.suppress(IndexError):
             while True:
@@ -162,7 +171,9 @@ class IhobsSpanProcessor(SpanProcessor):
             self._wake.put(None)
             worker.join(SHUTDOWN_TIMEOUT_S)
             if worker.is_alive() and not self.rescue():
-                log.error("ihobs gave up storing the last spans after %.0f s", SHUTDOWN_TIMEOUT_S)
+                worker.join(LAST_TIMEOUT_S)
+                if worker.is_alive():
+                    log.error("ihobs gave up storing the last spans after %.0f s", SHUTDOWN_TIMEOUT_S + LAST_TIMEOUT_S)
         elif self._queue:  # no thread could be started any more
             self._work()
 

@@ -15,6 +15,7 @@ from ihobs.guard import guard, log
 from ihobs.store.spool import LOST_BY_FAULT, Group
 from ihobs.telemetry.backlog import Backlog
 from ihobs.telemetry.exporter import LOST_QUEUE_FULL
+from ihobs.telemetry.loading import loading
 from ihobs.telemetry.stamps import Encoder
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class RemoteSink:
         redact: takes secrets out of a request before it goes anywhere.
         clock: tells the time.
         chance: a random number from 0 to 1; spreads the tries of many processes.
+
+    Attributes:
+        is_ready: `secure` needs to load nothing.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class RemoteSink:
         self._sender, self._clock, self._chance = sender, clock, chance
         self._encoder, self._redact = Encoder(), redact
         self._backlog = Backlog(open_spool, LOST_UNREACHABLE, clock=clock)
+        self.is_ready = False
         self._spool_may_hold = True
         self._failures = 0
         self._next_try_ns = 0
@@ -68,6 +73,7 @@ class RemoteSink:
 
     def write(self, ended: Sequence[Ended]) -> None:
         """Send what waits on disk, then what is kept and a batch; what cannot be sent now goes to disk."""
+        self._prepare()
         if ended:
             self._backlog.keep(self._redact(self._encoder.encode(ended)), len(ended))
         self._has_tried = self._is_due()
@@ -102,8 +108,17 @@ class RemoteSink:
 
     def after_fork_in_child(self) -> None:
         """Leave what is kept and the connection to the parent."""
+        self.is_ready = False
         self._sender.forget()
         self._backlog.after_fork_in_child()
+
+    def _prepare(self) -> None:
+        """Load what redacts, so that whoever secures spans while the worker hangs imports nothing."""
+        if not self.is_ready:
+            self._backlog.prepare()
+            with loading:
+                self._redact(b"")
+            self.is_ready = True
 
     def _is_due(self) -> bool:
         """Return whether it is time to try; at once when the clock went back."""
@@ -118,7 +133,7 @@ class RemoteSink:
         if not self._spool_may_hold:
             return True
         try:
-            self._spool_may_hold = not self._backlog.spool.drain(self._deliver, files=1)
+            self._spool_may_hold = not self._backlog.prepare().drain(self._deliver, files=1)
         except StoreUnavailableError as error:
             self._tell(str(error))
             return True

@@ -179,7 +179,9 @@ class _Running:
 
     def _open_spool(self) -> Spool:
         """Make the spool for what the home cannot take."""
-        return Spool(self.settings.home / SPOOL, redact=self._redaction())
+        redact = self._redaction()
+        redact(b"")  # loads what it needs
+        return Spool(self.settings.home / SPOOL, redact=redact)
 
     def _redaction(self) -> Callable[[bytes], bytes]:
         """Return what takes secrets out of a request that goes anywhere but into the home's database."""
