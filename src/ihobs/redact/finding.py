@@ -87,7 +87,7 @@ def anchored(kind: str, literals: str, pattern: str, check: Check | None = None)
                     end = start + check(text[start:end])
                 if end > start:
                     yield Finding(start, end, kind)
-                at = text.find(literal, max(end, at + 1))
+                at = text.find(literal, max(match.end(), at + 1))
 
     return Detector(SECRET, gates, find)
 

@@ -13,6 +13,7 @@ _DOMAIN = re.compile(r"(?:@|%40|\\u0040)(?:[\w-]{1,63}+\.){1,10}[^\W\d_]{2,24}")
 _LOCAL_BACKWARDS = re.compile(r"(?:[0-9A-Fa-f]{4}u\\|[\w.+-]|B2%|b2%)+")
 _MOST_LOCAL_CHARS = 254
 _ESCAPE_LETTERS = "nrtbf"
+_USER_OF_URL = re.compile(r"://[^\s/:@\"'<>\\]*:\Z")
 
 _PLUS = ("+", "%2B", "%2b")
 _PHONE = re.compile(
@@ -73,6 +74,8 @@ def _emails(text: str) -> Iterator[Finding]:
         start = at - local.end()
         if start and text[start - 1] == "\\" and text[start] in _ESCAPE_LETTERS:
             start += 1  # the line's end that JSON writes as \n is no part of the name
+        if _USER_OF_URL.search(text, max(0, start - _MOST_LOCAL_CHARS), start):
+            continue  # a password and a host, which is told apart from an address by who looks for passwords
         if start < at and checksums.email(text[start : domain.end()]):
             yield Finding(start, domain.end(), "email")
 
