@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import threading
 
+import ihobs.store.forking  # noqa: F401 - see the end
+
 FORK_WAITS_S = 10.0
 """How long a fork waits; the imports of a first flush take half a second, and some seconds on a machine that is
 overloaded. A child that inherits half a module may wait for the other half for ever."""
@@ -50,3 +52,4 @@ os.register_at_fork(
     after_in_parent=loading.after_fork_in_parent,
     after_in_child=loading.after_fork_in_child,
 )
+# What is registered first is called last before a fork: databases are closed when the worker can open no other.
