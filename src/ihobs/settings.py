@@ -253,9 +253,9 @@ def _patterns(value: Mapping[str, str]) -> Mapping[str, str]:
         try:
             compiled = re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"{kind}: {pattern!r} is no regular expression: {error}") from error
+            raise ValueError(f"redact.patterns: {kind}: {pattern!r} is no regular expression: {error}") from error
         if compiled.search(""):
-            raise ValueError(f"{kind}: {pattern!r} is found in every text, as it matches nothing at all")
+            raise ValueError(f"redact.patterns: {kind}: {pattern!r} is found in every text, as it matches nothing at all")
     return value
 
 

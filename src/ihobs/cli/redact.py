@@ -12,7 +12,7 @@ import click
 
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.units import count, plural
-from ihobs.errors import EXIT_FINDING
+from ihobs.errors import EXIT_FINDING, EXIT_INVALID, EXIT_PARTIAL
 
 if TYPE_CHECKING:
     from ihobs.cli.context import AppContext
@@ -66,7 +66,7 @@ def redact(ctx: click.Context, app: AppContext, file: str, *, as_json: bool) -> 
     """Show what would be taken out of the spans of a file, and store nothing.
 
     Names the part of the span, the key and the kind of each finding, never the finding itself. Ends with 1 when there
-    are secrets or personal data.
+    are secrets or personal data, else with 4 when something could not be read, 2 when nothing could.
     """
     checked = check(app, file)
     if as_json:
@@ -75,6 +75,8 @@ def redact(ctx: click.Context, app: AppContext, file: str, *, as_json: bool) -> 
         _show(checked)
     if checked.findings:
         ctx.exit(EXIT_FINDING)
+    if checked.unreadable:
+        ctx.exit(EXIT_PARTIAL if checked.spans else EXIT_INVALID)
 
 
 def check(app: AppContext, file: str) -> Check:

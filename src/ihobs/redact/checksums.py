@@ -138,7 +138,7 @@ def assigned(found: str) -> int:
     """Accept what is assigned to a name such as `api_key`, unless it is a type, a reference or a placeholder."""
     if found.lower() in _NO_PASSWORDS or found[0] in "$<{[*" or "..." in found:
         return 0
-    return len(found) if any(not char.isalpha() and char not in "_ " for char in found) else 0
+    return len(found) if any(char.isdecimal() or char in "+/=!#%&*^~" for char in found) else 0
 
 
 def password(found: str) -> int:
