@@ -255,7 +255,9 @@ def _patterns(value: Mapping[str, str]) -> Mapping[str, str]:
         except re.error as error:
             raise ValueError(f"redact.patterns: {kind}: {pattern!r} is no regular expression: {error}") from error
         if compiled.search(""):
-            raise ValueError(f"redact.patterns: {kind}: {pattern!r} is found in every text, as it matches nothing at all")
+            raise ValueError(
+                f"redact.patterns: {kind}: {pattern!r} matches the empty text, so it is found in every text"
+            )
     return value
 
 
