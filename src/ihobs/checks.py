@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -10,11 +11,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ihobs.documents import At, Document, DocumentInvalidError, Finding, read
 from ihobs.schemas import findings
-from ihobs.settings import RULE_KEYS_NOT_READ_YET
+from ihobs.settings import RULE_KEYS_NOT_READ_YET, endpoint_of
 
 NOT_READ_YET = (
     "calendar",
-    "destinations",
     "incidents",
     "runbooks",
     "schedules",
@@ -41,6 +41,7 @@ def checked(path: Path) -> Document:
         *_levels(document),
         *_rules(document),
         *_prices(document),
+        *_destinations(document),
     ]
     if wrong:
         raise DocumentInvalidError(path, wrong)
@@ -112,6 +113,34 @@ def _prices(document: Document) -> Iterator[Finding]:
                 begins = f"begins on {day}" if day else "has no 'from'"
                 yield Finding(document.place(at), f"prices.{key}: another price of this model {begins}")
             seen.add(day)
+
+
+_SECRET_HEADER = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
+_ONLY_FOR = {"otlp": ("protocol",), "langsmith": ("project",)}
+
+
+def _destinations(document: Document) -> Iterator[Finding]:
+    """OTLP has no address by itself, LangSmith speaks HTTP only, and secrets stand in variables."""
+    for name, given in document.value.get("destinations", {}).items():
+        at: At = ("destinations", name)
+        if given["type"] == "otlp" and "endpoint" not in given:
+            yield Finding(document.place(at), f"destinations.{name}: an otlp destination needs 'endpoint'")
+        yield from _wrong_endpoint(document, at, given.get("endpoint"))
+        for other in (key for kind, keys in _ONLY_FOR.items() if kind != given["type"] for key in keys):
+            if other in given:
+                reason = f"destinations.{name}: {other!r} is not for type {given['type']}"
+                yield Finding(document.place((*at, other)), reason)
+        for header, value in given.get("headers", {}).items():
+            if _SECRET_HEADER.search(header) and "${env:" not in value:
+                reason = f"destinations.{name}: the header {header!r} holds a secret"
+                yield Finding(document.place((*at, "headers", header)), reason, "write it as ${env:NAME}")
+
+
+def _wrong_endpoint(document: Document, at: At, endpoint: str | None) -> Iterator[Finding]:
+    try:
+        endpoint_of(endpoint)
+    except ValueError as error:
+        yield Finding(document.values.get((*at, "endpoint")), f"{'.'.join(map(str, at))}: endpoint {error}")
 
 
 def _exists(day: str) -> bool:

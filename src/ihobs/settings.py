@@ -65,6 +65,30 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DestinationSettings:
+    """Where spans go beside the home.
+
+    Attributes:
+        type: what speaks there. endpoint: its base URL; None: LangSmith's, as its variables say.
+        protocol: of OTLP.
+        project: LangSmith's; None: as its variables say.
+        headers: what requests carry, with `${env:NAME}` not yet resolved.
+        content: what happens to the texts of prompts and answers on the way out; None: they go as they are stored.
+        sample: the part of the traces that goes there, whole traces.
+        start: where a new destination begins: with what comes in from then on, or with all that is stored.
+    """
+
+    type: Literal["otlp", "langsmith"]
+    endpoint: str | None = None
+    protocol: Literal["http", "grpc"] = "http"
+    project: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: Literal["keep", "mask"] | None = None
+    sample: float = 1.0
+    start: Literal["now", "beginning"] = "now"
+
+
+@dataclass(frozen=True, slots=True)
 class PriceSettings:
     """What calls to some models cost, in US dollars a million tokens.
 
@@ -95,6 +119,7 @@ class Settings:
         timezone: IANA name; None: the machine's.
         disabled: do nothing at all, `IHOBS_DISABLED`.
         endpoint: URL of the `ihobs serve` that gets the spans, `IHOBS_ENDPOINT`; None: they go into the home.
+        destinations: name -> where spans go beside the home.
         thresholds: metric -> level -> value; a metric with no level never fires.
         rules: further rules, each with the field names and units of `ihobs.model.Rule`.
         quotas: provider -> limit -> value.
@@ -110,6 +135,7 @@ class Settings:
     endpoint: str | None
     instrument: InstrumentSettings
     redact: RedactSettings
+    destinations: Mapping[str, DestinationSettings]
     thresholds: Mapping[str, Mapping[str, float]]
     rules: tuple[Mapping[str, object], ...]
     quotas: Mapping[str, Mapping[str, float]]
@@ -168,13 +194,17 @@ def _flag(value: object) -> bool:
     raise ValueError(f"must be 1 or 0, not {value!r}")
 
 
-def _endpoint(value: object) -> str | None:
-    """Read the URL of a server. A password in it would be shown by `config show`, and is refused."""
+def endpoint_of(value: object) -> str | None:
+    """Read the URL of a server. A password in it would be shown by `config show`, and is refused.
+
+    Raises:
+        ValueError: it is not such a URL.
+    """
     if value is None:
         return None
     url = urlsplit(str(value))
     if url.username is not None or url.password is not None:
-        raise ValueError("must hold no password; put the token into IHOBS_TOKEN")
+        raise ValueError("must hold no password; put the token into IHOBS_TOKEN, or into a header")
     try:
         is_usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:  # the port is no number
@@ -201,6 +231,15 @@ def _one_of(*allowed: str | None) -> Callable[[object], object]:
 
 def _channels(value: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     return {level: _texts(receivers) for level, receivers in value.items()}
+
+
+def _destinations(value: Mapping[str, Mapping[str, Any]]) -> dict[str, DestinationSettings]:
+    return {name: _destination(given) for name, given in value.items()}
+
+
+def _destination(given: Mapping[str, Any]) -> DestinationSettings:
+    named = {name: value for name, value in given.items() if name not in {"endpoint", "from"}}
+    return DestinationSettings(**named, endpoint=endpoint_of(given.get("endpoint")), start=given.get("from", "now"))
 
 
 def _prices(value: Mapping[str, Any]) -> tuple[PriceSettings, ...]:
@@ -269,7 +308,7 @@ TABLE = (
     Setting("service", None, _same, variable="OTEL_SERVICE_NAME"),
     Setting("timezone", None, _same),
     Setting("disabled", default=False, convert=_flag, variable="IHOBS_DISABLED"),
-    Setting("endpoint", None, _endpoint, variable="IHOBS_ENDPOINT"),
+    Setting("endpoint", None, endpoint_of, variable="IHOBS_ENDPOINT"),
     Setting("instrument.targets", (), _texts),
     Setting("instrument.content", "mask", _one_of("keep", "mask")),
     Setting("instrument.logs", None, _one_of(*_LEVELS)),
@@ -281,6 +320,7 @@ TABLE = (
     Setting("redact.keep", (), _texts),
     Setting("redact.allow", (), _texts),
     Setting("redact.patterns", {}, _patterns),
+    Setting("destinations", {}, _destinations),
     Setting("thresholds.error_rate", {"warning": 0.05, "critical": 0.15}, _same),
     Setting("thresholds.response_time", {"warning": 30, "critical": 60}, _same),
     Setting("thresholds.api_quota", {"warning": 0.80, "critical": 0.95}, _same),
