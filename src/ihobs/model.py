@@ -69,6 +69,11 @@ class Distribution:
                 return bucket_middle_ns(index) / 1e9
         return bucket_middle_ns(self.buckets[-1][0]) / 1e9
 
+    def above(self, duration_s: float) -> int:
+        """Return how many were longer than `duration_s`, to within the 2 % that a bucket is wide."""
+        last = bucket_index(round(duration_s * 1e9))
+        return sum(count for index, count in self.buckets if index > last)
+
     def max_s(self) -> float | None:
         """Return the largest duration within 1 % (the top bucket that is not empty)."""
         return bucket_middle_ns(self.buckets[-1][0]) / 1e9 if self.buckets else None
@@ -155,6 +160,41 @@ Of = Literal["run", "node", "llm", "tool"]
 Stat = Literal["mean", "p50", "p95", "p99", "max"]
 Level = Literal["ok", "warning", "critical"]
 State = Literal["inactive", "pending", "firing", "resolved"]
+NoDataPolicy = Literal["keep", "ok", "fire"]
+ErrorPolicy = Literal["keep", "fire"]
+BudgetPeriod = Literal["day", "week", "month"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be used up in a calendar period of the configured time zone.
+
+    Attributes:
+        limit: US dollars, or tokens.
+        unit: of the limit.
+        per: the period; weeks begin on Monday.
+    """
+
+    limit: float
+    unit: Literal["usd", "tokens"] = "usd"
+    per: BudgetPeriod = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a rule's burn rate is measured against.
+
+    Attributes:
+        metric: what spends the error budget: "error_rate", "response_time" or "cost_per_hour".
+        objective: the part of the runs (or calls) that must be good; None for a cost, whose budget is money.
+        slower_than_s: with response_time, from where on a run is bad.
+        period_s: the time that the error budget is for.
+    """
+
+    metric: str
+    objective: float | None = None
+    slower_than_s: float | None = None
+    period_s: float = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +214,15 @@ class Rule:
         min_count: fewer runs (or calls) than this in the window is no data.
         source: who brought it: a plug-in's name.
         summary: one line for people.
+        on_no_data: what no data means: the alert stays as it is, is over, or fires.
+        on_error: what it means that the rule cannot be evaluated.
+        blind_for_s: how long no data, or the error, must last for that; None: as long as `for_s`.
+        limit: most instances that are watched.
+        at: rungs of a ladder instead of thresholds: each is told once in a period of the budget, when it is reached.
+            The last one is critical, or those from `critical` on.
+        slo: an objective; the metric is then "burn_rate".
+        budget: of the metrics "budget_used" and "budget_forecast"; None: `quotas:`.
+        older_than_s: with stuck_runs, from which age on a run is stuck; None: by what is usual for its workflow.
     """
 
     id: str
@@ -192,6 +241,14 @@ class Rule:
     labels: Mapping[str, str] = field(default_factory=dict)
     summary: str = ""
     source: str = ""
+    on_no_data: NoDataPolicy = "keep"
+    on_error: ErrorPolicy = "keep"
+    blind_for_s: float | None = None
+    limit: int = 500
+    at: tuple[float, ...] = ()
+    slo: Objective | None = None
+    budget: Budget | None = None
+    older_than_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +289,28 @@ class Event:
     fields: Mapping[str, str | int | float | bool | None]
 
 
+MessageKind = Literal["change", "repeat", "test"]
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A message for one receiver. `key` is stable: the same key is the same message sent again."""
+    """A message for one receiver, about a group of alerts.
+
+    Attributes:
+        key: stable: the same key is the same message sent again.
+        level: the highest that fires in the group now; "ok" when all of it is resolved.
+        title, body: for people.
+        at_ns: when it was made.
+        events: what it tells, oldest first; the newest when there are too many.
+        group: name of the group, the same for all messages about it. A receiver with a key of its own for what
+            belongs together (PagerDuty's `dedup_key`) makes it of this.
+        kind: something has changed, it is told again because it goes on, or it is a test.
+        firing: keys of the alerts of the group that fire, as far as they were told.
+        omitted: how many events are left out of `events`.
+        supersedes: keys of messages that may not have arrived, and that this one takes the place of.
+        answered: what the receiver answered to the message before about this group (`Outcome.message_id`).
+        answered_level: the level that the message before told.
+    """
 
     key: str
     level: Level
@@ -242,3 +318,28 @@ class Notification:
     body: str
     at_ns: int
     events: tuple[Event, ...]
+    group: str = ""
+    kind: MessageKind = "change"
+    firing: tuple[str, ...] = ()
+    omitted: int = 0
+    supersedes: tuple[str, ...] = ()
+    answered: str = ""
+    answered_level: Level = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message, as a plug-in that delivers tells it.
+
+    Attributes:
+        state: "delivered"; "later": try again; "refused": it would fail again, so tell somebody else.
+        detail: why, for people. It is stored and shown: no secrets, no addresses with secrets in them.
+        retry_after_s: with "later": when the receiver says to try again; None: it does not say.
+        message_id: with "delivered": what names the message at the receiver; it comes back as
+            `Notification.answered`, so that the message can be changed.
+    """
+
+    state: Literal["delivered", "later", "refused"]
+    detail: str = ""
+    retry_after_s: float | None = None
+    message_id: str = ""

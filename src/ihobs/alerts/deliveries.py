@@ -38,14 +38,14 @@ def spans_dropped(measurements: Measurements, rule: Rule) -> list[Sample]:
 
     Only totals are kept, with the time of the last loss: it is how many at most, and 0 only when it is none.
     """
-    lost = losses(measurements.database, since_ns=_start_ns(measurements, rule))
+    lost = losses(measurements.stored, since_ns=_start_ns(measurements, rule))
     note = ", ".join(f"{one.spans} by '{one.reason}' in all" for one in lost)
     return [Sample({}, float(sum(one.spans for one in lost)), f"at most: {note}" if note else "")]
 
 
 def _arrived(measurements: Measurements, rule: Rule) -> list[Arrivals]:
     start_ns = _start_ns(measurements, rule)
-    return arrivals(measurements.database, start_ns=start_ns, end_ns=measurements.now_ns)
+    return arrivals(measurements.stored, start_ns=start_ns, end_ns=measurements.now_ns)
 
 
 def _start_ns(measurements: Measurements, rule: Rule) -> int:

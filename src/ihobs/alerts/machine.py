@@ -6,10 +6,12 @@ highest that fires. A level
 - begins to hold when the value is strictly above its threshold, and fires once it has held for `for_s`
   (`for_s` of 0 skips pending; one shorter than the time between evaluations fires at the second);
 - goes on firing until the value is at or below `clear_ratio` x threshold, and has been so for
-  `keep_firing_for_s`. A level that is only pending is dropped by the first value not above the threshold.
+  `keep_firing_for_s`. A level that is only pending is dropped by the first value not above the threshold;
+- goes back to pending when it has not held for as long as a changed rule now asks.
 
-No data changes neither level nor clocks. Time counts by at most `MAX_STEP_NS` an evaluation and never
-backwards: a clock that jumps, or a process that was down, neither fires nor resolves anything by itself.
+No data changes neither level nor clocks, unless the rule says after how long it does. Time counts by at most
+`MAX_STEP_NS` an evaluation and never backwards: a clock that jumps, or a process that was down, neither fires nor
+resolves anything by itself.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ RESOLVED_KEPT_NS = 15 * MINUTE_NS
 
 Phase = Literal["inactive", "pending", "firing"]
 ChangeName = Literal["alert.firing", "alert.level", "alert.resolved"]
+Blindness = Literal["", "no data", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,11 @@ class AlertState:
         since_ns: when the present state and level began.
         state, level: what people see. `level` is "ok" unless something fires.
         value: of the last evaluation; None when that had no data.
-        evaluated_ns: when the clocks of the tracks were last moved; 0 while none runs.
+        evaluated_ns: when the clocks were last moved; 0 while none runs.
         warning, critical: the tracks.
+        blind_ns: for how long there have been no data, or only errors; counted when the rule says what that means.
+        reason: why it fires although no value says so.
+        epoch: of a ladder: the period, and the limit, that its rungs belong to. rung: the highest one reached in it.
     """
 
     since_ns: int
@@ -70,24 +76,48 @@ class AlertState:
     evaluated_ns: int = 0
     warning: Track = _IDLE
     critical: Track = _IDLE
+    blind_ns: int | None = None
+    reason: Blindness = ""
+    epoch: str = ""
+    rung: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A level that has changed: worth telling someone."""
+    """A level that has changed, or the next rung of a ladder on the same level: worth telling someone."""
 
     name: ChangeName
     level: Level
     previous_level: Level
 
 
-def step(before: AlertState, value: float | None, now_ns: int, rule: Rule) -> tuple[AlertState, tuple[Change, ...]]:
-    """Return the state after `value` was seen at `now_ns`, and what is to be told; None or NaN is no data."""
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What each level of a rule compares with its threshold, where that is not the value that people see.
+
+    None is no data: the level stays as it is.
+    """
+
+    warning: float | None
+    critical: float | None
+
+
+def step(
+    before: AlertState, value: float | None, now_ns: int, rule: Rule, readings: Readings | None = None
+) -> tuple[AlertState, tuple[Change, ...]]:
+    """Return the state after `value` was seen at `now_ns`, and what is to be told; None or NaN is no data.
+
+    Args:
+        readings: what is compared instead of `value`.
+    """
     if value is None or math.isnan(value):
-        return _without_data(before, now_ns), ()
-    elapsed_ns = min(max(now_ns - before.evaluated_ns, 0), MAX_STEP_NS) if before.evaluated_ns else 0
-    warning = _advance(before.warning, value, rule.warning, elapsed_ns, rule)
-    critical = _advance(before.critical, value, rule.critical, elapsed_ns, rule)
+        return blind(before, "no data", now_ns, rule)
+    if before.reason:  # it fired because nothing could be seen; now it is the value that counts
+        before = replace(before, warning=_IDLE, critical=_IDLE)
+    readings = readings or Readings(value, value)
+    elapsed_ns = _elapsed_ns(before, now_ns)
+    warning = _advance(before.warning, readings.warning, rule.warning, elapsed_ns, rule)
+    critical = _advance(before.critical, readings.critical, rule.critical, elapsed_ns, rule)
     state, level = _combine(before, warning, critical, now_ns)
     after = AlertState(
         since_ns=before.since_ns if (state, level) == (before.state, before.level) else now_ns,
@@ -98,16 +128,54 @@ def step(before: AlertState, value: float | None, now_ns: int, rule: Rule) -> tu
         warning=warning,
         critical=critical,
     )
-    return after, _changes(before.level, level)
+    return after, changes(before.level, level)
+
+
+def blind(
+    before: AlertState, why: Literal["no data", "error"], now_ns: int, rule: Rule
+) -> tuple[AlertState, tuple[Change, ...]]:
+    """Return the state after an evaluation that saw nothing, and what is to be told.
+
+    Nothing changes but the value, until it has lasted as long as the rule says; only what is long resolved grows
+    old. What was firing because of a value goes on for the same reason when no data is to fire.
+    """
+    policy = rule.on_no_data if why == "no data" else rule.on_error
+    aged = _without_data(before, now_ns)
+    if policy == "keep":
+        return aged, ()
+    blind_ns = 0 if before.blind_ns is None else before.blind_ns + _elapsed_ns(before, now_ns)
+    after = replace(aged, blind_ns=blind_ns, evaluated_ns=now_ns)
+    if blind_ns < blind_for_ns(rule):
+        return after, ()
+    if policy == "ok":
+        warning, critical, reason = _IDLE, _IDLE, after.reason
+    elif before.level != "ok":
+        return after, ()
+    else:
+        fired = Track("firing", _ns(rule.for_s))
+        warning, critical = (fired, _IDLE) if rule.warning is not None else (_IDLE, fired)
+        reason = why
+    state, level = _combine(before, warning, critical, now_ns)
+    since_ns = before.since_ns if (state, level) == (before.state, before.level) else now_ns
+    after = replace(
+        after, since_ns=since_ns, state=state, level=level, warning=warning, critical=critical, reason=reason
+    )
+    return after, changes(before.level, level)
 
 
 def next_deadline_ns(state: AlertState, now_ns: int, rule: Rule) -> int | None:
     """Return when a running clock reaches its end if the value stays as it is; None when none runs."""
     if state.value is None:
-        return None
+        rest_ns = None if state.blind_ns is None else blind_for_ns(rule) - state.blind_ns
+        return now_ns + rest_ns if rest_ns is not None and rest_ns > 0 else None
     both = [_rest_ns(track, rule) for track in (state.warning, state.critical)]
     running = [rest_ns for rest_ns in both if rest_ns is not None]
     return now_ns + max(0, min(running)) if running else None
+
+
+def blind_for_ns(rule: Rule) -> int:
+    """Return how long no data, or errors, must last before they mean anything."""
+    return _ns(rule.for_s if rule.blind_for_s is None else rule.blind_for_s)
 
 
 def _rest_ns(track: Track, rule: Rule) -> int | None:
@@ -124,19 +192,38 @@ def threshold_shown(level: Level, rule: Rule) -> float | None:
     return rule.warning if rule.warning is not None else rule.critical
 
 
-def _advance(track: Track, value: float, threshold: float | None, elapsed_ns: int, rule: Rule) -> Track:
+def changes(before: Level, after: Level) -> tuple[Change, ...]:
+    """Return what is to be told when the level `before` became `after`."""
+    if before == after:
+        return ()
+    name: ChangeName = "alert.level"
+    if before == "ok":
+        name = "alert.firing"
+    elif after == "ok":
+        name = "alert.resolved"
+    return (Change(name, after, before),)
+
+
+def _elapsed_ns(before: AlertState, now_ns: int) -> int:
+    return min(max(now_ns - before.evaluated_ns, 0), MAX_STEP_NS) if before.evaluated_ns else 0
+
+
+def _advance(track: Track, value: float | None, threshold: float | None, elapsed_ns: int, rule: Rule) -> Track:
     if threshold is None:
         return _IDLE
-    if track.phase == "firing":
-        if value > threshold * rule.clear_ratio:
-            return Track("firing", track.held_ns + elapsed_ns)
-        clear_ns = 0 if track.clear_ns is None else track.clear_ns + elapsed_ns
-        kept = clear_ns < _ns(rule.keep_firing_for_s)
-        return Track("firing", track.held_ns + elapsed_ns, clear_ns) if kept else _IDLE
-    if value <= threshold:
-        return _IDLE
-    held_ns = 0 if track.phase == "inactive" else track.held_ns + elapsed_ns
-    return Track("firing" if held_ns >= _ns(rule.for_s) else "pending", held_ns)
+    if value is None:
+        return track
+    if track.phase != "firing":
+        if value <= threshold:
+            return _IDLE
+        held_ns = 0 if track.phase == "inactive" else track.held_ns + elapsed_ns
+        return Track("firing" if held_ns >= _ns(rule.for_s) else "pending", held_ns)
+    held_ns = track.held_ns + elapsed_ns
+    if value > threshold * rule.clear_ratio:
+        is_too_early = value > threshold and held_ns < _ns(rule.for_s)  # the rule was changed: it now asks for more
+        return Track("pending" if is_too_early else "firing", held_ns)
+    clear_ns = 0 if track.clear_ns is None else track.clear_ns + elapsed_ns
+    return Track("firing", held_ns, clear_ns) if clear_ns < _ns(rule.keep_firing_for_s) else _IDLE
 
 
 def _combine(before: AlertState, warning: Track, critical: Track, now_ns: int) -> tuple[State, Level]:
@@ -163,17 +250,6 @@ def _without_data(before: AlertState, now_ns: int) -> AlertState:
     if before.state == "resolved" and _aged(before, now_ns) == "inactive":
         return replace(after, state="inactive", since_ns=now_ns)
     return after
-
-
-def _changes(before: Level, after: Level) -> tuple[Change, ...]:
-    if before == after:
-        return ()
-    name: ChangeName = "alert.level"
-    if before == "ok":
-        name = "alert.firing"
-    elif after == "ok":
-        name = "alert.resolved"
-    return (Change(name, after, before),)
 
 
 def _ns(seconds: float) -> int:
