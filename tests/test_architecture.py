@@ -24,7 +24,7 @@ FLOORS = (
     {"model", "errors", "clock", "quantities"},
     {"hookspecs", "settings", "config", "checks", "documents", "schemas", "resources", "guard"},
     {"plugins", "testing", "redact", "spans", "store"},
-    {"telemetry", "alerts"},
+    {"telemetry", "alerts", "langsmith"},
     {"duties", "demo", "web", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
