@@ -11,10 +11,10 @@ import io
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -23,9 +23,7 @@ from ihobs.spans.decoded import Decoded, Rejected
 from ihobs.spans.json_documents import read_documents
 from ihobs.spans.otlp_json import decode_document
 from ihobs.spans.otlp_protobuf import decode_request, is_delimited, is_request, read_delimited
-
-if TYPE_CHECKING:
-    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+from ihobs.spans.signals import SPANS, Signal
 
 MAX_DOCUMENT_BYTES = 512 * 1024 * 1024
 """Longest JSON document or protobuf request; parsed, JSON takes about six times as much memory."""
@@ -160,21 +158,20 @@ def _decode(source: _Source, name: str, limit_bytes: int) -> Iterator[Decoded]:
         raise InvalidInputError(name, "is not OTLP: neither JSON nor protobuf", hint)
 
 
-def divide(request: ExportTraceServiceRequest, max_spans: int) -> Iterator[ExportTraceServiceRequest]:
-    """Yield `request`, or requests of at most `max_spans` spans that together hold the same."""
-    if count_spans(request) <= max_spans:
+def divide(request: Any, max_items: int, signal: Signal = SPANS) -> Iterator[Any]:
+    """Yield `request`, or requests of at most `max_items` spans or log records that together hold the same."""
+    if signal.count(request) <= max_items:
         yield request
         return
-    part, room = ExportTraceServiceRequest(), max_spans
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            for start, stop in _slices(len(scope.spans), room, max_spans):
-                _append(part, resource, scope, start, stop)
-                room -= stop - start
-                if not room:
-                    yield part
-                    part, room = ExportTraceServiceRequest(), max_spans
-    if part.resource_spans:
+    part, room = signal.request(), max_items
+    for resource, scope, items in signal.groups(request):
+        for start, stop in _slices(len(items), room, max_items):
+            _append(signal, part, (resource, scope), items[start:stop])
+            room -= stop - start
+            if not room:
+                yield part
+                part, room = signal.request(), max_items
+    if getattr(part, signal.resources):
         yield part
 
 
@@ -191,6 +188,9 @@ def _slices(count: int, first: int, size: int) -> Iterator[tuple[int, int]]:
         start, stop = stop, min(stop + size, count)
 
 
-def _append(part: ExportTraceServiceRequest, resource: ResourceSpans, scope: ScopeSpans, start: int, stop: int) -> None:
-    target = part.resource_spans.add(resource=resource.resource, schema_url=resource.schema_url)
-    target.scope_spans.add(scope=scope.scope, schema_url=scope.schema_url, spans=scope.spans[start:stop])
+def _append(signal: Signal, part: Any, group: tuple[Any, Any], items: Sequence[Any]) -> None:
+    """Add items to a request, with their resource and scope."""
+    resource, scope = group
+    target = getattr(part, signal.resources).add(resource=resource.resource, schema_url=resource.schema_url)
+    target = getattr(target, signal.scopes).add(scope=scope.scope, schema_url=scope.schema_url)
+    getattr(target, signal.items).extend(items)

@@ -1,8 +1,9 @@
-"""What every decoder of OTLP returns: the spans that could be read, and a report of what could not."""
+"""What every decoder of OTLP returns: the spans or log records that could be read, and a report of the others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -34,10 +35,10 @@ class Rejected:
 
 @dataclass(slots=True)
 class Decoded:
-    """What became of the document or message at `where`."""
+    """What became of the document or message at `where`; `request` is the message of its signal."""
 
     where: str
-    request: ExportTraceServiceRequest = field(default_factory=ExportTraceServiceRequest)
+    request: Any = field(default_factory=ExportTraceServiceRequest)
     rejections: list[Rejected] = field(default_factory=list)
 
 

@@ -1,110 +1,161 @@
-"""OTLP/JSON to protobuf messages, from what `json.loads` returns: the structure around the spans.
+"""OTLP/JSON to protobuf messages, from what `json.loads` returns: the structure around spans or log records.
 
 Written out by hand because `google.protobuf.json_format` reads 3 600 spans/s. Accepted beyond the
 specification, because files in the wild have it: ids in base64 as well as hex, enums by name, snake_case
 names, whole numbers as strings or floats, single spans, bare arrays, attributes as a plain object.
-A span that cannot be represented is left out and reported; its neighbours stay.
+A span or record that cannot be represented is left out and reported; its neighbours stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from ihobs.spans.decoded import Decoded, Rejected, quote
-from ihobs.spans.otlp_json_fields import RESOURCE_SPANS, SCOPE_SPANS, SPAN, write
+from ihobs.spans.otlp_json_fields import LOG_RECORD, RESOURCE_SPANS, SCOPE_SPANS, SPAN, Writer, write
 from ihobs.spans.otlp_json_values import UnfitError
+from ihobs.spans.signals import LOGS, SPANS, Signal
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 
-def decode_document(document: object, where: str) -> Decoded:
+class _Form(NamedTuple):
+    """What JSON calls the levels of a signal, and the fields of its items."""
+
+    signal: Signal
+    resources: str
+    scopes: str
+    items: str
+    fields: Mapping[str, Writer]
+
+
+_SPANS = _Form(SPANS, "resourceSpans", "scopeSpans", "spans", SPAN)
+_LOGS = _Form(LOGS, "resourceLogs", "scopeLogs", "logRecords", LOG_RECORD)
+
+
+def decode_document(document: object, where: str, signal: Signal = SPANS) -> Decoded:
     """Decode one JSON document: a request, ResourceSpans, ScopeSpans, a span, or an array of any of these.
 
-    A span outside ScopeSpans may carry `resource` and `scope` objects of its own.
+    A span outside ScopeSpans may carry `resource` and `scope` objects of its own. Likewise for logs, but for lone
+    records, which nobody writes.
 
     Args:
         document: what `json.loads` returned.
         where: the place of the document; each rejection's own place follows it.
+        signal: what is expected.
     """
-    decoded = Decoded(where)
-    groups = _Groups(decoded.request)
+    reader = _Reader(_SPANS if signal is SPANS else _LOGS, Decoded(where, signal.request()))
     if isinstance(document, list):
         for index, item in enumerate(document):
-            _place(item, decoded, groups, f"{where}: [{index}]")
+            reader.place(item, f"{where}: [{index}]")
     else:
-        _place(document, decoded, groups, where)
-    return decoded
+        reader.place(document, where)
+    return reader.decoded
 
 
-def _place(item: object, decoded: Decoded, groups: _Groups, where: str) -> None:
-    """Decode `item` as what its keys say it is."""
-    if not isinstance(item, dict):
-        decoded.rejections.append(Rejected(where, "not OTLP: expected a JSON object", quote(item)))
-    elif (resource_spans := _either(item, "resourceSpans", "resource_spans")) is not None:
-        for path, entry in _objects(resource_spans, f"{where}: resourceSpans", decoded):
-            _resource_spans(entry, decoded, path)
-    elif "scopeSpans" in item or "scope_spans" in item:
-        _resource_spans(item, decoded, where)
-    elif "spans" in item:
-        _scope_spans(item, decoded, decoded.request.resource_spans.add(), where)
-    elif "spanId" in item or "span_id" in item:
-        _lone_span(item, decoded, groups, where)
-    elif item:
-        decoded.rejections.append(Rejected(where, _not_spans(item), quote(", ".join(item))))
+class _Reader:
+    """Reads the levels around the items of one signal."""
 
+    def __init__(self, form: _Form, decoded: Decoded) -> None:
+        self.decoded = decoded
+        self._form = form
+        self._resources = getattr(decoded.request, form.signal.resources)
+        self._groups = _Groups(decoded.request)
 
-def _not_spans(item: Mapping[str, Any]) -> str:
-    for signal in ("Metrics", "Logs", "Profiles"):
-        if f"resource{signal}" in item or f"resource_{signal.lower()}" in item:
-            return f"holds {signal.lower()}, not spans"
-    return "not OTLP: neither resourceSpans nor a span"
+    def place(self, item: object, where: str) -> None:
+        """Decode `item` as what its keys say it is."""
+        form = self._form
+        if not isinstance(item, dict):
+            self.decoded.rejections.append(Rejected(where, "not OTLP: expected a JSON object", quote(item)))
+        elif (resources := _either(item, form.resources, form.signal.resources)) is not None:
+            for path, entry in self._objects(resources, f"{where}: {form.resources}"):
+                self._resource(entry, path)
+        elif form.scopes in item or form.signal.scopes in item:
+            self._resource(item, where)
+        elif form.items in item or form.signal.items in item:
+            self._scope(item, self._resources.add(), where)
+        elif form.signal is SPANS and ("spanId" in item or "span_id" in item):
+            self._lone_span(item, where)
+        elif item:
+            self.decoded.rejections.append(Rejected(where, self._strange(item), quote(", ".join(item))))
 
+    def _strange(self, item: Mapping[str, Any]) -> str:
+        """Return why an object with other keys is refused."""
+        for other in ("Spans", "Metrics", "Logs", "Profiles"):
+            if f"resource{other}" in item or f"resource_{other.lower()}" in item:
+                return f"holds {other.lower()}, not {self._form.signal.nouns}"
+        return f"not OTLP: neither {self._form.resources} nor a {self._form.signal.noun}"
 
-def _resource_spans(entry: dict[str, Any], decoded: Decoded, where: str) -> None:
-    scopes = _either(entry, "scopeSpans", "scope_spans") or []
-    target = decoded.request.resource_spans.add()
-    try:
-        write(RESOURCE_SPANS, target, entry)
-    except UnfitError as error:
-        del decoded.request.resource_spans[-1]
-        _reject(decoded, where, error, _count_spans(scopes))
-        return
-    for path, scope_spans in _objects(scopes, f"{where}.scopeSpans", decoded):
-        _scope_spans(scope_spans, decoded, target, path)
+    def _resource(self, entry: dict[str, Any], where: str) -> None:
+        form = self._form
+        scopes = _either(entry, form.scopes, form.signal.scopes) or []
+        target = self._resources.add()
+        try:
+            write(RESOURCE_SPANS, target, entry)
+        except UnfitError as error:
+            del self._resources[-1]
+            self._reject(where, error, self._count(scopes))
+            return
+        for path, scope in self._objects(scopes, f"{where}.{form.scopes}"):
+            self._scope(scope, target, path)
 
+    def _scope(self, entry: dict[str, Any], parent: Any, where: str) -> None:
+        form = self._form
+        scopes = getattr(parent, form.signal.scopes)
+        target = scopes.add()
+        try:
+            write(SCOPE_SPANS, target, entry)
+        except UnfitError as error:
+            del scopes[-1]
+            self._reject(where, error, self._count([entry]))
+            return
+        items = _either(entry, form.items, form.signal.items) or []
+        for path, item in self._objects(items, f"{where}.{form.items}"):
+            self._item(item, target, path)
 
-def _scope_spans(entry: dict[str, Any], decoded: Decoded, parent: ResourceSpans, where: str) -> None:
-    target = parent.scope_spans.add()
-    try:
-        write(SCOPE_SPANS, target, entry)
-    except UnfitError as error:
-        del parent.scope_spans[-1]
-        _reject(decoded, where, error, _count_spans([entry]))
-        return
-    for path, span in _objects(entry.get("spans") or [], f"{where}.spans", decoded):
-        _span(span, decoded, target, path)
+    def _item(self, entry: dict[str, Any], parent: Any, where: str) -> None:
+        """Add `entry` to `parent`, or leave it out and report it."""
+        items = getattr(parent, self._form.signal.items)
+        try:
+            write(self._form.fields, items.add(), entry)
+        except UnfitError as error:
+            del items[-1]
+            self._reject(where, error, 1)
 
+    def _lone_span(self, entry: dict[str, Any], where: str) -> None:
+        try:
+            parent = self._groups.group_of(entry)
+        except UnfitError as error:
+            self._reject(where, error, 1)
+            return
+        self._item(entry, parent, where)
 
-def _span(entry: dict[str, Any], decoded: Decoded, parent: ScopeSpans, where: str) -> None:
-    """Add `entry` to `parent`, or leave it out and report it."""
-    try:
-        write(SPAN, parent.spans.add(), entry)
-    except UnfitError as error:
-        del parent.spans[-1]
-        _reject(decoded, where, error, 1)
+    def _reject(self, where: str, error: UnfitError, count: int) -> None:
+        self.decoded.rejections.append(Rejected(where, error.reason, quote(error.found), count))
 
+    def _objects(self, items: object, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (place, object) for the objects of an array, and report what is none."""
+        if not isinstance(items, list):
+            self.decoded.rejections.append(Rejected(where, "not OTLP: expected an array", quote(items)))
+            return
+        for index, item in enumerate(items):
+            place = f"{where}[{index}]"
+            if isinstance(item, dict):
+                yield place, item
+            else:
+                self.decoded.rejections.append(Rejected(place, "not OTLP: expected a JSON object", quote(item)))
 
-def _lone_span(entry: dict[str, Any], decoded: Decoded, groups: _Groups, where: str) -> None:
-    try:
-        parent = groups.group_of(entry)
-    except UnfitError as error:
-        _reject(decoded, where, error, 1)
-        return
-    _span(entry, decoded, parent, where)
+    def _count(self, scopes: object) -> int:
+        """Return how many items scopes hold that are lost as a whole; at least 1, so that the loss shows."""
+        if not isinstance(scopes, list):
+            return 1
+        form = self._form
+        held = (_either(scope, form.items, form.signal.items) for scope in scopes if isinstance(scope, dict))
+        return sum(len(each) for each in held if isinstance(each, list)) or 1
 
 
 class _Groups:
@@ -129,31 +180,6 @@ class _Groups:
             self._request.resource_spans.append(target)  # copies: only now, when nothing can fail any more
             self._current, self._key = self._request.resource_spans[-1].scope_spans[0], (resource, scope)
         return self._current
-
-
-def _reject(decoded: Decoded, where: str, error: UnfitError, count: int) -> None:
-    decoded.rejections.append(Rejected(where, error.reason, quote(error.found), count))
-
-
-def _objects(items: object, where: str, decoded: Decoded) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (place, object) for the objects of an array, and report what is none."""
-    if not isinstance(items, list):
-        decoded.rejections.append(Rejected(where, "not OTLP: expected an array", quote(items)))
-        return
-    for index, item in enumerate(items):
-        place = f"{where}[{index}]"
-        if isinstance(item, dict):
-            yield place, item
-        else:
-            decoded.rejections.append(Rejected(place, "not OTLP: expected a JSON object", quote(item)))
-
-
-def _count_spans(scopes: object) -> int:
-    """Return how many spans ScopeSpans hold that are lost as a whole; at least 1, so that the loss shows."""
-    if not isinstance(scopes, list):
-        return 1
-    spans = (scope.get("spans") for scope in scopes if isinstance(scope, dict))
-    return sum(len(each) for each in spans if isinstance(each, list)) or 1
 
 
 def _either(item: Mapping[str, Any], camel: str, snake: str) -> Any:

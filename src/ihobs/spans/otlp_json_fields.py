@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ihobs.spans.otlp_json_values import (
@@ -18,6 +19,7 @@ from ihobs.spans.otlp_json_values import (
     as_object,
     decode_base64,
     whole_number,
+    write_any_value,
     write_attributes,
 )
 
@@ -158,6 +160,22 @@ SPAN = _both_spellings(
     | _DROPPED_ATTRIBUTES
 )
 """A span's own fields."""
+
+LOG_RECORD = _both_spellings(
+    {
+        "timeUnixNano": _number("time_unix_nano"),
+        "observedTimeUnixNano": _number("observed_time_unix_nano"),
+        "severityNumber": _enum("severity_number", "SEVERITY_NUMBER_", dict(SeverityNumber.items())),
+        "severityText": _text("severity_text"),
+        "body": lambda target, value: write_any_value(target.body, value),
+        "flags": _number("flags"),
+        "traceId": _identifier("trace_id", 16, "traceId"),
+        "spanId": _identifier("span_id", 8, "spanId"),
+        "eventName": _text("event_name"),
+    }
+    | _DROPPED_ATTRIBUTES
+)
+"""A log record's own fields."""
 
 _ENTITY = _both_spellings(
     {

@@ -75,6 +75,14 @@ def write_attributes(target: Any, value: Any) -> None:
         _pairs(target.attributes, as_array(value, "attributes"), 0)
 
 
+def write_any_value(target: AnyValue, value: Any) -> None:
+    """Write an AnyValue from the object that names its type, or from a plain text, number or switch."""
+    if isinstance(value, dict):
+        _any_value(target, value, 0)
+    else:
+        _plain_value(target, value, 0)
+
+
 def _pairs(target: Any, items: list[Any], depth: int) -> None:
     """Write KeyValue objects. The hot loop: most of a span is its attributes, most of them text."""
     add = target.add

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from ihobs.spans.decoded import Decoded, Rejected
+from ihobs.spans.signals import SPANS, Signal
 
 _VARINT_MAX_BYTES = 10
 _CONTINUES = 0x80
@@ -24,7 +23,11 @@ _RESOURCE_SPANS_TAG = b"\x0a"
 _INSIDE_RESOURCE_SPANS = (b"\x0a", b"\x12", b"\x1a")
 """The tags of ResourceSpans: resource, scope_spans, schema_url."""
 
-REASON_SPAN = "a span is damaged, nested too deeply, or not UTF-8"
+_RESOURCES, _RESOURCE, _SCOPES, _SCOPE, _ITEMS = 1, 1, 2, 1, 2
+"""Numbers of the fields of a request, of ResourceSpans and of ScopeSpans; those of logs are the same."""
+
+REASON_ITEM = "a {noun} is damaged, nested too deeply, or not UTF-8"
+REASON_SPAN = REASON_ITEM.format(noun="span")
 REASON_RESOURCE = "a resource is damaged or not UTF-8"
 REASON_MESSAGE = "the protobuf message is damaged or cut off"
 
@@ -42,7 +45,7 @@ def is_delimited(head: bytes) -> bool:
     return length == 0 or (length > 0 and is_request(head[position:]))
 
 
-def read_delimited(stream: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
+def read_delimited(stream: BinaryIO, limit_bytes: int, signal: Signal = SPANS) -> Iterator[Decoded]:
     """Yield the requests of a stream in which each stands behind its length as a varint.
 
     A wrong length makes all that follows unreadable: it is reported, and reading ends.
@@ -64,10 +67,10 @@ def read_delimited(stream: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
             return
         payload = stream.read(length)
         if len(payload) < length:
-            yield save(payload, where)
+            yield save(payload, where, signal)
             return
         position += prefix_bytes + length
-        yield decode_request(payload, where)
+        yield decode_request(payload, where, signal)
 
 
 def _nothing(where: str, reason: str, found: str = "") -> Decoded:
@@ -86,17 +89,17 @@ def _read_length(stream: BinaryIO) -> tuple[int, int]:
     return (-1, len(prefix)) if prefix else (0, 0)
 
 
-def decode_request(payload: bytes, where: str) -> Decoded:
-    """Parse one request; when it does not parse as a whole, save the spans that do."""
+def decode_request(payload: bytes, where: str, signal: Signal = SPANS) -> Decoded:
+    """Parse one request; when it does not parse as a whole, save the items that do."""
     try:
-        return Decoded(where, ExportTraceServiceRequest.FromString(payload))
+        return Decoded(where, signal.request.FromString(payload))
     except DecodeError:
-        return save(payload, where)
+        return save(payload, where, signal)
 
 
-def save(payload: bytes, where: str) -> Decoded:
-    """Return the spans of a damaged or cut request that are whole, and report the rest."""
-    salvage = _Salvage(where)
+def save(payload: bytes, where: str, signal: Signal = SPANS) -> Decoded:
+    """Return the items of a damaged or cut request that are whole, and report the rest."""
+    salvage = _Salvage(where, signal)
     salvage.request(payload)
     if salvage.cut or not salvage.decoded.rejections:
         salvage.decoded.rejections.append(Rejected(where, REASON_MESSAGE))
@@ -104,51 +107,53 @@ def save(payload: bytes, where: str) -> Decoded:
 
 
 class _Salvage:
-    """Walks the wire format of one request, level by level, and parses each span by itself."""
+    """Walks the wire format of one request, level by level, and parses each item by itself."""
 
-    def __init__(self, where: str) -> None:
-        self.decoded = Decoded(where)
+    def __init__(self, where: str, signal: Signal) -> None:
+        self.decoded = Decoded(where, signal.request())
         self.cut = False
-        self._where = where
-        self._spans_seen = 0
+        self._where, self._signal = where, signal
+        self._items_seen = 0
 
     def request(self, payload: bytes) -> None:
         for number, content, _ in self._fields(payload):
-            if number == ExportTraceServiceRequest.RESOURCE_SPANS_FIELD_NUMBER:
-                self._resource_spans(content)
+            if number == _RESOURCES:
+                self._resource(content)
 
-    def _resource_spans(self, payload: bytes) -> None:
-        """Add what can be parsed. Spans whose resource is lost are lost: they would count as nobody's."""
+    def _resource(self, payload: bytes) -> None:
+        """Add what can be parsed. Items whose resource is lost are lost: they would count as nobody's."""
         found = list(self._fields(payload))
-        target = ResourceSpans()
+        target: Any = self._signal.resource()
         try:
             for number, content, whole in found:
-                if number == ResourceSpans.RESOURCE_FIELD_NUMBER and whole:
+                if number == _RESOURCE and whole:
                     target.resource.MergeFrom(Resource.FromString(content))
         except DecodeError:
-            scopes = [content for number, content, _ in found if number == ResourceSpans.SCOPE_SPANS_FIELD_NUMBER]
-            lost = sum(number == ScopeSpans.SPANS_FIELD_NUMBER for each in scopes for number, _, _ in fields(each))
+            scopes = [content for number, content, _ in found if number == _SCOPES]
+            lost = sum(number == _ITEMS for each in scopes for number, _, _ in fields(each))
             self.decoded.rejections.append(Rejected(self._where, REASON_RESOURCE, count=lost or 1))
             return
         for number, content, _ in found:
-            if number == ResourceSpans.SCOPE_SPANS_FIELD_NUMBER:
-                self._scope_spans(content, target.scope_spans.add())
-        self.decoded.request.resource_spans.append(target)
+            if number == _SCOPES:
+                self._scope(content, getattr(target, self._signal.scopes).add())
+        getattr(self.decoded.request, self._signal.resources).append(target)
 
-    def _scope_spans(self, payload: bytes, target: ScopeSpans) -> None:
+    def _scope(self, payload: bytes, target: Any) -> None:
         for number, content, whole in self._fields(payload):
-            if number == ScopeSpans.SCOPE_FIELD_NUMBER and whole:
-                with contextlib.suppress(DecodeError):  # only a name for people: the spans count without it
+            if number == _SCOPE and whole:
+                with contextlib.suppress(DecodeError):  # only a name for people: the items count without it
                     target.scope.MergeFrom(InstrumentationScope.FromString(content))
-            elif number == ScopeSpans.SPANS_FIELD_NUMBER and whole:
-                self._span(content, target)
+            elif number == _ITEMS and whole:
+                self._item(content, getattr(target, self._signal.items))
 
-    def _span(self, payload: bytes, target: ScopeSpans) -> None:
-        self._spans_seen += 1
+    def _item(self, payload: bytes, target: Any) -> None:
+        self._items_seen += 1
+        noun = self._signal.noun
         try:
-            target.spans.append(Span.FromString(payload))
+            target.append(self._signal.item.FromString(payload))
         except DecodeError:
-            self.decoded.rejections.append(Rejected(f"{self._where}: span {self._spans_seen}", REASON_SPAN))
+            place = f"{self._where}: {noun} {self._items_seen}"
+            self.decoded.rejections.append(Rejected(place, REASON_ITEM.format(noun=noun)))
 
     def _fields(self, payload: bytes) -> Iterator[tuple[int, bytes, bool]]:
         for number, content, whole in fields(payload):
