@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.spans.normalise import BUCKET_NS
+from ihobs.store.forwarding import count_unsent, follow_removal
 
 if TYPE_CHECKING:
     from ihobs.settings import RetentionSettings
@@ -21,6 +22,7 @@ MAX_ROWS = 5_000
 """Rows deleted in one transaction: about 20 ms."""
 
 BUCKETS_A_DAY = DAY_NS // BUCKET_NS
+FOREVER_NS = 2**62
 VACUUM_PAGES = 2_000
 """Free pages given back in one transaction: 8 MB."""
 
@@ -41,10 +43,7 @@ def retention_of(settings: RetentionSettings) -> Retention:
 
 def forget_some(connection: sqlite3.Connection, now_ns: int, retention: Retention) -> int:
     """Delete at most about MAX_ROWS rows whose time has passed; return how many (0: nothing left to do)."""
-    removed = connection.execute(
-        "DELETE FROM payload WHERE id IN (SELECT id FROM payload WHERE received_ns < ? ORDER BY received_ns LIMIT ?)",
-        [now_ns - retention.payload_ns, MAX_ROWS],
-    ).rowcount
+    removed = _forget_payloads(connection, now_ns, before_ns=now_ns - retention.payload_ns, limit=MAX_ROWS)
     removed += _forget_traces(connection, now_ns - retention.spans_ns)
     if not removed and retention.max_bytes is not None and used_bytes(connection) > retention.max_bytes:
         removed = _forget_oldest(connection, now_ns)
@@ -69,10 +68,23 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 def _forget_oldest(connection: sqlite3.Connection, now_ns: int) -> int:
     """Delete the oldest payloads, or when none is left, the oldest traces; never what came today."""
     today_ns = now_ns // DAY_NS * DAY_NS
-    removed = connection.execute(
-        "DELETE FROM payload WHERE id IN (SELECT id FROM payload ORDER BY received_ns LIMIT ?)", [MAX_ROWS // 10]
-    ).rowcount
+    removed = _forget_payloads(connection, now_ns, before_ns=FOREVER_NS, limit=MAX_ROWS // 10)
     return removed or _forget_traces(connection, today_ns)
+
+
+def _forget_payloads(connection: sqlite3.Connection, now_ns: int, *, before_ns: int, limit: int) -> int:
+    """Delete the oldest payloads received before `before_ns`; what a destination still waits for is counted."""
+    ids = [
+        number
+        for (number,) in connection.execute(
+            "SELECT id FROM payload WHERE received_ns < ? ORDER BY received_ns LIMIT ?", [before_ns, limit]
+        )
+    ]
+    if ids:
+        count_unsent(connection, ids, now_ns)
+        connection.executemany("DELETE FROM payload WHERE id = ?", ((number,) for number in ids))
+        follow_removal(connection)
+    return len(ids)
 
 
 def _forget_traces(connection: sqlite3.Connection, before_ns: int) -> int:

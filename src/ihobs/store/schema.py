@@ -10,6 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ihobs.spans.facts import SUMS
+from ihobs.store import forwarding
 from ihobs.store.database import Database
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from ihobs.store.home import Home
 
-VERSION = 2
+VERSION = 3
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -40,6 +41,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations = Migrations("ihobs_telemetry")
     migrations()(m001_spans_and_rollups)
     migrations()(m002_redacted)
+    migrations()(m003_forwarding)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -56,6 +58,13 @@ def m002_redacted(database: sqlite_utils.Database) -> None:
         "CREATE TABLE redacted (reason TEXT PRIMARY KEY, count INTEGER NOT NULL, last_ns INTEGER NOT NULL) "
         "WITHOUT ROWID"
     )
+
+
+def m003_forwarding(database: sqlite_utils.Database) -> None:
+    """Create the cursors of destinations, dead letters, and what tells this database from every other."""
+    for statement in forwarding.SCHEMA:
+        database.execute(statement)
+    database.execute("INSERT INTO meta VALUES ('store_id', lower(hex(randomblob(8))))")
 
 
 _TABLES = (

@@ -19,6 +19,7 @@ from ihobs.spans.normalise import Receipt
 from ihobs.spans.span import Shape
 from ihobs.store.arrivals import forget_arrivals
 from ihobs.store.change import Change, read_borders, write_borders
+from ihobs.store.dropped import count_lost
 from ihobs.store.ingest import Delivery, IngestResult, rejections, store_delivery
 from ihobs.store.numbers import Numbers
 from ihobs.store.payloads import compress
@@ -197,11 +198,7 @@ class TelemetryStore:
     def record_dropped(self, reason: str, spans: int) -> None:
         """Count spans that were lost before they could be stored, and why and when the last ones were."""
         with self.database.write() as connection:
-            connection.execute(
-                "INSERT INTO dropped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET spans = spans + excluded.spans, "
-                "last_ns = excluded.last_ns",
-                [reason, spans, self._clock()],
-            )
+            count_lost(connection, reason, spans, self._clock())
 
     def close(self) -> None:
         """Close the connections of this thread; the next use opens them again."""
