@@ -70,6 +70,11 @@ class AttributeRedactor:
         for index in reversed(dropped):
             del attributes[index]
 
+    def body(self, value: AnyValue, verdict: Verdict, walk: Walk) -> None:
+        """Redact a value that stands alone; it becomes empty when it must go. Its members are judged by their keys."""
+        if not self._value(value, "", verdict, walk):
+            value.Clear()
+
     def label(self, text: str, part: str, tally: Tally, *, asks: bool = True) -> str:
         """Return a text that cannot be left out without what is found in it; `asks` plug-ins, too."""
         if text in self._texts.clean:
@@ -120,7 +125,7 @@ class AttributeRedactor:
             def judge(member: str) -> Verdict:
                 if verdict is Verdict.METADATA and not self._keys.keeps_member(key, member):
                     return Verdict.SECRET if self._keys.names_secret(member) else Verdict.CONTENT
-                return self._keys.verdict(f"{key}.{member}")
+                return self._keys.verdict(f"{key}.{member}" if key else member)
 
             inside = Walk(walk.part, walk.tally, judge)
             self.redact(value.kvlist_value.values, inside)

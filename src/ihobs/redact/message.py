@@ -11,8 +11,10 @@ from ihobs.redact.keys import KeyTable, Verdict
 from ihobs.redact.text import Hook, TextRedactor
 
 if TYPE_CHECKING:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
     from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 MAX_REMEMBERED = 20_000
 STATUS_MESSAGE = "status.message"
 """What a span's status description is called where keys are meant, e.g. under `redact.keep`."""
+
+BODY = "body"
+"""What a log record's body is called where keys are meant."""
+
+EVENT_NAME = "event.name"
+"""The attribute that named an event before OTLP had a field for it."""
 
 _NUMBERS = frozenset({"int_value", "double_value", "bool_value", None})
 
@@ -98,7 +106,31 @@ class Redactor:
                     self.span(span, told, tally)
         request.DiscardUnknownFields()  # nobody can tell what they hold
 
-    def resource(self, resource_spans: ResourceSpans, tally: Tally) -> None:
+    def logs(self, request: ExportLogsServiceRequest, tally: Tally) -> None:
+        """Redact a whole request of log records."""
+        for resource_logs in request.resource_logs:
+            self.resource(resource_logs, tally)
+            for scope_logs in resource_logs.scope_logs:
+                self.scope(scope_logs, tally)
+                for record in scope_logs.log_records:
+                    self._record(record, tally)
+        request.DiscardUnknownFields()
+
+    def _record(self, record: LogRecord, tally: Tally) -> None:
+        """Redact a log record. A text as its body is read by people: it stays, without what is found in it.
+
+        The body of an event that tells of a prompt or an answer goes, as the attributes of such an event do.
+        """
+        event = record.event_name or _event_named(record)
+        judge = partial(self._keys.verdict_in_event, event)
+        inside = Walk("log attribute", tally, judge)
+        self._attributes.redact(record.attributes, inside)
+        if record.HasField("body"):
+            self._attributes.body(record.body, judge(BODY), Walk("log body", tally, judge))
+        for field, part in (("event_name", "event name"), ("severity_text", "log severity")):
+            self._label(record, field, part, inside)
+
+    def resource(self, resource_spans: ResourceSpans | ResourceLogs, tally: Tally) -> None:
         """Redact what spans say about where they ran."""
         resource = resource_spans.resource
         walk = Walk("resource attribute", tally, self._keys.verdict)
@@ -114,7 +146,7 @@ class Redactor:
                 keys[:] = [self.text(key, "entity", tally) for key in keys]
         self._remember_clean(resource, before)
 
-    def scope(self, scope_spans: ScopeSpans, tally: Tally) -> None:
+    def scope(self, scope_spans: ScopeSpans | ScopeLogs, tally: Tally) -> None:
         """Redact what spans say about the library that made them."""
         scope = scope_spans.scope
         walk = Walk("scope attribute", tally, self._keys.verdict)
@@ -176,6 +208,10 @@ class Redactor:
             if len(self._clean_parts) >= MAX_REMEMBERED:
                 self._clean_parts = set()
             self._clean_parts.add(before)
+
+
+def _event_named(record: LogRecord) -> str:
+    return next((each.value.string_value for each in record.attributes if each.key == EVENT_NAME), "")
 
 
 def _is_number(value: AnyValue) -> bool:
