@@ -23,6 +23,7 @@ CONTENT, SECRET = "content", "secret"
 
 _MASKS = {CONTENT: "masked", SECRET: "secret"}
 _OWN_MASK = re.compile(r"\[(?:masked|secret)(?:#[0-9a-f]{12})?\]")
+MOST_MASK_CHARS = len("[masked#0123456789ab]")
 _COMPOUND = ("array_value", "kvlist_value")
 
 
@@ -99,6 +100,11 @@ class AttributeRedactor:
         elif verdict is Verdict.FAILURE:
             text = self._failure(text, key, walk)
         return self._found(text, key, walk)
+
+    def whole_mask(self, kind: str) -> str | None:
+        """Return the text that stands for everything of `kind`; None when it depends on what it stands for."""
+        mode = self._secrets if kind == SECRET else self._contents
+        return f"[{_MASKS[kind]}]" if mode == "mask" else None
 
     def _value(self, value: AnyValue, key: str, verdict: Verdict, walk: Walk) -> bool:
         """Redact a value in place; return False when it must go. Numbers stay, whatever their key."""
@@ -191,6 +197,8 @@ class AttributeRedactor:
 
     def _failure(self, text: str, key: str, walk: Walk) -> str:
         """Return the words of a failure without its message."""
+        if _OWN_MASK.fullmatch(text):
+            return text
         told = without_message(text, f"[{_MASKS[CONTENT]}]")
         if told != text:
             walk.tally.add(walk.part, key, CONTENT)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ihobs.redact.attributes import AttributeRedactor, Walk
+from ihobs.redact.attributes import CONTENT, MOST_MASK_CHARS, SECRET, AttributeRedactor, Walk
 from ihobs.redact.keys import KeyTable, Verdict
+from ihobs.redact.tally import Place, Tally
 from ihobs.redact.text import Hook, TextRedactor
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
     from ihobs.redact.policy import Policy
-    from ihobs.redact.tally import Tally
 
 MAX_REMEMBERED = 20_000
 STATUS_MESSAGE = "status.message"
@@ -32,6 +32,16 @@ EVENT_NAME = "event.name"
 """The attribute that named an event before OTLP had a field for it."""
 
 _NUMBERS = frozenset({"int_value", "double_value", "bool_value", None})
+
+
+_KINDS = {Verdict.CONTENT: CONTENT, Verdict.SECRET: SECRET}
+
+
+class Known(NamedTuple):
+    """What a key alone says of a text: its mask, or an empty one when detectors decide; and how that is counted."""
+
+    mask: str
+    place: Place
 
 
 class Redactor:
@@ -58,7 +68,7 @@ class Redactor:
         self._keys = KeyTable(policy, read)
         self._texts = TextRedactor(policy, hash_key=hash_key, hook=hook)
         self._attributes = AttributeRedactor(policy, self._keys, self._texts, distinct)
-        self._plain_keys: set[str] = set()
+        self._quick: dict[str, Known] = {}
         self._clean_parts: set[bytes] = set()
 
     def span(self, span: Span, told: Sequence[tuple[str, AnyValue, str]], tally: Tally) -> bool:
@@ -69,20 +79,12 @@ class Redactor:
             told: key, value and text of each of its attributes; the text is empty where the value is none.
             tally: counts what is removed.
         """
-        clean, plain = self._texts.clean, self._plain_keys
-        is_harmless = self._texts.is_harmless
-        suspects = [
-            index
-            for index, (key, value, text) in enumerate(told)
-            if key not in plain
-            or (text not in clean and not is_harmless(text))
-            or not (text or value.int_value or _is_number(value))
-        ]
+        suspects = self._mask_known(told, tally)
         walk = Walk("attribute", tally, self._keys.verdict)
         if suspects:
-            self._remember_plain(told[index][0] for index in suspects)
+            self._remember([told[index][0] for index in suspects])
             self._attributes.redact(span.attributes, walk, suspects)
-        if span.name not in clean:
+        if span.name not in self._texts.clean:
             self._label(span, "name", "span name", walk)
         if span.trace_state:
             self._label(span, "trace_state", "trace state", walk)
@@ -94,6 +96,24 @@ class Redactor:
         if span.links:
             self._links(span, tally)
         return walk.touched
+
+    def _mask_known(self, told: Sequence[tuple[str, AnyValue, str]], tally: Tally) -> list[int]:
+        """Mask the texts that go for their key; return which of the other attributes may hold a finding."""
+        clean, is_harmless, quick, removed = self._texts.clean, self._texts.is_harmless, self._quick.get, tally.removed
+        suspects = []
+        for index, (key, value, text) in enumerate(told):
+            known = quick(key)
+            if known is None:
+                suspects.append(index)
+            elif not known.mask:
+                if not (text in clean or is_harmless(text)) or not (text or value.int_value or _is_number(value)):
+                    suspects.append(index)
+            elif text and (text[0] != "[" or len(text) > MOST_MASK_CHARS):
+                value.string_value = known.mask
+                removed[known.place] = removed.get(known.place, 0) + 1
+            else:
+                suspects.append(index)
+        return suspects
 
     def request(self, request: ExportTraceServiceRequest, tally: Tally) -> None:
         """Redact a whole request, for who keeps it elsewhere before it is read."""
@@ -195,12 +215,17 @@ class Redactor:
             setattr(message, field, redacted)
             walk.touched = True
 
-    def _remember_plain(self, keys: Any) -> None:
-        """Remember which of these keys are clean, and say nothing about their values."""
-        if len(self._plain_keys) >= MAX_REMEMBERED:
-            self._plain_keys = set()
-        clean = self._texts.clean
-        self._plain_keys.update(key for key in keys if key in clean and self._keys.verdict(key) is Verdict.PLAIN)
+    def _remember(self, keys: Iterable[str]) -> None:
+        """Remember which of these keys are clean, and alone say what becomes of a text at them."""
+        if len(self._quick) >= MAX_REMEMBERED:
+            self._quick = {}
+        for key in keys:
+            verdict = self._keys.verdict(key)
+            kind = _KINDS.get(verdict)
+            if key in self._texts.clean and (verdict is Verdict.PLAIN or kind is not None):
+                mask = self._attributes.whole_mask(kind) if kind else ""
+                if mask is not None:
+                    self._quick[key] = Known(mask, Place("attribute", key, kind or ""))
 
     def _remember_clean(self, part: Resource | InstrumentationScope, before: bytes) -> None:
         """Remember a part in which nothing was removed."""

@@ -6,10 +6,10 @@ The prefixes are those that the issuers document for secret scanning; see docs/r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ihobs.redact import checksums
-from ihobs.redact.finding import SECRET, Check, Detector, Finding, anchored, anywhere, places
+from ihobs.redact.finding import SECRET, Check, Detector, Finding, anchored, anywhere
 
 _PEM = re.compile(
     r"-----BEGIN (?P<label>[A-Z0-9 ]{0,40})PRIVATE KEY(?: BLOCK)?-----"
@@ -43,8 +43,8 @@ def _assigned(kind: str, names: tuple[str, ...], check: Check, before: re.Patter
     """
     value = re.compile(f"(?:{'|'.join(names)}){_VALUE}")
 
-    def find(text: str) -> Iterator[Finding]:
-        for at in places(text, names):
+    def find(text: str, places: Sequence[int]) -> Iterator[Finding]:
+        for at in places:
             match = value.match(text, at)
             if match is None or (before is not None and not _ends_in(text, at, before)):
                 continue
