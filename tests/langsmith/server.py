@@ -76,10 +76,10 @@ class LangSmith:
     def stop(self):
         self._server.stop()
 
-    def answer(self, path, status, *, times=10**6, body=None, **headers):
-        """Answer requests for `path` with `status` from now on, or so many times."""
+    def answer(self, path, status, *, times=10**6, after=0, body=None, **headers):
+        """Answer requests for `path` with `status` from now on, or so many times; first let some through."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._otherwise[path] = [times, status, body, named]
+        self._otherwise[path] = [after, times, status, body, named]
 
     def count(self, path):
         return sum(asked == path for _, asked, _ in self.asked)
@@ -93,7 +93,9 @@ class LangSmith:
             scripted = self._otherwise.get(path)
             if scripted and scripted[0] > 0:
                 scripted[0] -= 1
-                _, status, body, headers = scripted
+            elif scripted and scripted[1] > 0:
+                scripted[1] -= 1
+                _, _, status, body, headers = scripted
                 if isinstance(body, str):
                     return Response(body, status, headers)
                 return JSONResponse(body or {"detail": "scripted"}, status, headers)

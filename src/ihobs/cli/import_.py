@@ -1,4 +1,4 @@
-"""`ihobs import`: bring spans in from files, in groups that are committed one after another."""
+"""`ihobs import FILE...`: bring spans in from files, in groups that are committed one after another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,12 +68,24 @@ class FileReport:
         self.refused[reason] = Refused(reason, before.count + count, (*before.where, where)[:SHOWN_PLACES])
 
 
-@click.command("import")
+class Unnamed(click.Command):
+    """A command that stands for its group: what it is called is what the group is called."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Make a context in the place of the group's, so that usage and errors do not show a name nobody typed."""
+        if parent is not None:
+            info_name, parent = parent.info_name, parent.parent
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command("import", cls=Unnamed)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_option
 @click.pass_obj
 @click.pass_context
-def import_(ctx: click.Context, app: AppContext, files: tuple[str, ...], *, as_json: bool) -> None:
+def import_files(ctx: click.Context, app: AppContext, files: tuple[str, ...], *, as_json: bool) -> None:
     """Bring spans in from OTLP files: JSON, JSON lines or protobuf, gzipped or not; - is standard input.
 
     Spans that are known already are not counted twice. Ends with 4 when something was rejected, 2 when nothing
@@ -90,11 +102,11 @@ def import_(ctx: click.Context, app: AppContext, files: tuple[str, ...], *, as_j
                 for report in reports:
                     import_file(store, report, start(report.file))
         except KeyboardInterrupt:
-            _finish(store, app)
+            finish(store, app)
             stored = sum(report.accepted for report in reports)
             click.echo(f"{stored} spans are stored; import the same files again for the rest", err=True)
             raise
-        priced = _finish(store, app)
+        priced = finish(store, app)
     if as_json:
         emit_json(_as_json(reports))
     else:
@@ -142,7 +154,7 @@ def _count_spans(request: ExportTraceServiceRequest) -> int:
     return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
 
 
-def _finish(store: TelemetryStore, app: AppContext) -> int:
+def finish(store: TelemetryStore, app: AppContext) -> int:
     """Count spans whose ancestors did not come, and price the models that are new; return how many calls that were."""
     from ihobs.store.prices import fill, price_list
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -14,16 +14,16 @@ SINCE_HELP = "Since when: 2h or 7d (ago), a date, or RFC 3339; UTC unless it say
 NO_DATA = "no data yet; run a program under 'ihobs exec --', or bring files in with 'ihobs import'"
 
 
-def since_ns(text: str, clock: Clock) -> int:
-    """Return the moment that `text` of the option `--since` names, in nanoseconds since the epoch.
+def since_ns(text: str, clock: Clock, option: str = "--since") -> int:
+    """Return the moment that `text` of an option names, in nanoseconds since the epoch.
 
     Raises:
         click.BadParameter: it is neither a duration nor a time, or lies in the future.
     """
     now = clock()
-    moment = _moment_ns(text, now)
+    moment = _moment_ns(text, now, option)
     if moment > now:
-        raise click.BadParameter(f"{text!r} lies in the future", param_hint="'--since'")
+        raise click.BadParameter(f"{text!r} lies in the future", param_hint=repr(option))
     return max(0, moment)
 
 
@@ -55,7 +55,7 @@ def length_shown(length_ns: int) -> str:
     return f"{length_ns // SECOND_NS} s"
 
 
-def _moment_ns(text: str, now_ns: int) -> int:
+def _moment_ns(text: str, now_ns: int, option: str) -> int:
     try:
         return now_ns - round(seconds(text) * SECOND_NS)
     except ValueError:
@@ -65,7 +65,7 @@ def _moment_ns(text: str, now_ns: int) -> int:
     except ValueError:
         raise click.BadParameter(
             f"{text!r} is neither a duration such as 2h or 7d, nor a time such as 2026-11-22T17:00:00Z",
-            param_hint="'--since'",
+            param_hint=repr(option),
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND_NS)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

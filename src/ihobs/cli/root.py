@@ -27,7 +27,7 @@ COMMANDS = {
     "config": Entry("ihobs.cli.config", "config", "Check the configuration, and see where each value came from."),
     "demo": Entry("ihobs.cli.demo", "demo", "Watch a real orchestrator go wrong and recover, in under a minute."),
     "exec": Entry("ihobs.cli.exec_", "exec_", "Run a command under observation: ihobs exec -- python app.py."),
-    "import": Entry("ihobs.cli.import_", "import_", "Bring spans in from OTLP files."),
+    "import": Entry("ihobs.cli.import_group", "import_", "Bring spans in from OTLP files, or runs from LangSmith."),
     "init": Entry("ihobs.cli.init", "init", "Write a commented ihobs.yaml and make the home."),
     "metrics": Entry("ihobs.cli.metrics", "metrics", "Show runs, errors, durations, tokens and cost of a window."),
     "plugins": Entry(

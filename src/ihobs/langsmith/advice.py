@@ -37,6 +37,8 @@ def said(reply: Reply) -> str:
         return _FAULTS[reply.fault]
     if reply.location:
         return f"the answer is a redirect to {reply.location} ({reply.status})"
+    if reply.status == UNAUTHORIZED:
+        return "the key is not accepted here (401)"
     if reply.is_ok:
         return f"the answer is not LangSmith's ({reply.status}, no JSON that fits)"
     return f"the answer is {reply.status}"
@@ -70,6 +72,15 @@ def of_read(access: Access, reply: Reply) -> str:
     if reply.status == FORBIDDEN:
         return "spans may still be taken; to import history, use a key that may read projects and runs"
     return _of_any(access, reply)
+
+
+def of_reading(access: Access, reply: Reply) -> str:
+    """Return what to do when history cannot be read."""
+    if reply.status == FORBIDDEN and reply.code != NEEDS_WORKSPACE:
+        return f"the key of {access.key_from} may not read runs: use one that may"
+    if reply.status == NOT_FOUND:
+        return _of_path(access)
+    return of_read(access, reply)
 
 
 def of_project(access: Access) -> str:

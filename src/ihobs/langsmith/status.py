@@ -109,7 +109,7 @@ class _Questions:
         if reply.status == UNAUTHORIZED:
             self._closed = "the key is not accepted"
             return [
-                Check("key", "failed", "the key is not accepted here (401)", advice.of_key(self._access)),
+                Check("key", "failed", advice.said(reply), advice.of_key(self._access)),
                 self._skipped("read"),
             ]
         self._may_read = reply.is_ok

@@ -90,6 +90,22 @@ class Wire:
             return Reply(fault="url")
 
 
+def reply_of(error: BaseException) -> Reply:
+    """Return what came back before `error` was raised by whoever asked, such as the SDK's client."""
+    cause: BaseException | None = error
+    while cause is not None:
+        response = getattr(cause, "response", None)
+        if isinstance(response, requests.Response):
+            body = None
+            with contextlib.suppress(ValueError):
+                body = response.json()
+            return Reply(response.status_code, body=body, retry_after=response.headers.get("retry-after", ""))
+        if isinstance(cause, requests.ConnectionError | requests.Timeout):
+            return Reply(fault=_fault(cause))
+        cause = cause.__cause__ or cause.__context__
+    return Reply(fault="broken")
+
+
 def _reply(response: requests.Response) -> Reply:
     body = None
     with contextlib.suppress(ValueError):
