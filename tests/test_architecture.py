@@ -21,10 +21,10 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 OURS = [*MODULES, *PLUGINS]
 
 FLOORS = (
-    {"model", "errors", "clock", "quantities"},
+    {"model", "errors", "clock", "quantities", "matchers", "routes"},
     {"hookspecs", "settings", "config", "checks", "documents", "schemas", "resources", "guard"},
     {"plugins", "testing", "redact", "spans", "store"},
-    {"telemetry", "alerts", "langsmith"},
+    {"delivery", "telemetry", "alerts", "langsmith"},
     {"duties", "demo", "web", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
@@ -46,6 +46,8 @@ ARROWS = {
     ("store", "redact"),
     ("store", "spans"),
     ("testing", "plugins"),
+    ("routes", "matchers"),
+    ("routes", "quantities"),
 }
 """Imports on one floor."""
 

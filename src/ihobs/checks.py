@@ -6,10 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ihobs import matchers
 from ihobs.documents import At, Document, DocumentInvalidError, Finding, read
+from ihobs.quantities import seconds
+from ihobs.routes import DeliverySettings
 from ihobs.schemas import findings
 from ihobs.settings import RULE_KEYS_NOT_READ_YET, endpoint_of
 
@@ -42,6 +47,8 @@ def checked(path: Path) -> Document:
         *_rules(document),
         *_prices(document),
         *_destinations(document),
+        *_conditions(document),
+        *_intervals(document),
     ]
     if wrong:
         raise DocumentInvalidError(path, wrong)
@@ -141,6 +148,42 @@ def _wrong_endpoint(document: Document, at: At, endpoint: str | None) -> Iterato
         endpoint_of(endpoint)
     except ValueError as error:
         yield Finding(document.values.get((*at, "endpoint")), f"{'.'.join(map(str, at))}: endpoint {error}")
+
+
+def _conditions(document: Document) -> Iterator[Finding]:
+    """Conditions on labels can be read; each route has its own name."""
+    places: list[At] = [("routes", index, "match") for index in range(len(document.value.get("routes", ())))]
+    for index in range(len(document.value.get("inhibit", ()))):
+        places += [("inhibit", index, "source"), ("inhibit", index, "target")]
+    for *at, key in places:
+        holder = document.value[at[0]][at[1]]
+        for number, text in enumerate(holder.get(key, ())):
+            try:
+                matchers.parse(text)
+            except ValueError as error:
+                yield Finding(document.values.get((*at, key, number)), f"{'.'.join(map(str, at))}.{key}: {error}")
+    names = [route.get("name") for route in document.value.get("routes", ())]
+    for index, name in enumerate(names):
+        if name is not None and name in names[:index]:
+            yield Finding(document.place(("routes", index, "name")), f"the name {name!r} of a route is taken")
+
+
+def _intervals(document: Document) -> Iterator[Finding]:
+    """group_wait <= group_interval <= repeat_interval: otherwise one of them never means anything."""
+    general = document.value.get("delivery", {})
+    holders: list[tuple[At, dict[str, Any]]] = [(("delivery",), general)]
+    holders += [(("routes", index), {**general, **one}) for index, one in enumerate(document.value.get("routes", ()))]
+    defaults = DeliverySettings()
+    for at, given in holders:
+        wait_s = seconds(given.get("group_wait", defaults.group_wait_s))
+        interval_s = seconds(given.get("group_interval", defaults.group_interval_s))
+        repeat_s = seconds(given.get("repeat_interval", defaults.repeat_interval_s))
+        name = ".".join(map(str, at))
+        steps = (("group_wait", wait_s), ("group_interval", interval_s), ("repeat_interval", repeat_s))
+        for (than, shorter), (wrong, longer) in pairwise(steps):
+            if longer < shorter:
+                place = document.values.get((*at, wrong)) or document.values.get((*at, than))
+                yield Finding(place, f"{name}: {wrong} ({longer:g} s) is shorter than {than} ({shorter:g} s)")
 
 
 def _exists(day: str) -> bool:

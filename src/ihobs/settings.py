@@ -11,6 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ihobs.quantities import seconds, size_bytes
+from ihobs.routes import DeadmanSettings, DeliverySettings, InhibitSettings, RouteSettings, inhibitions_of, routes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,9 @@ class Settings:
         quotas: provider -> limit -> value.
         prices: the user's own, in the order of the file; they go over those of genai-prices.
         dialects: what goes over the table of `ihobs.spans.dialects`, in its shape.
-        channels: level -> receivers. receivers: reference -> address, with `${env:NAME}` not yet resolved.
+        channels: level -> receivers, for what fits no route. receivers: reference -> address, or the fields of a
+            webhook, with `${env:NAME}` not yet resolved.
+        delivery, routes, inhibit, deadman: see `ihobs.routes`.
     """
 
     home: Path
@@ -142,7 +145,11 @@ class Settings:
     prices: tuple[PriceSettings, ...]
     dialects: Mapping[str, Any]
     channels: Mapping[str, tuple[str, ...]]
-    receivers: Mapping[str, str]
+    receivers: Mapping[str, str | Mapping[str, object]]
+    delivery: DeliverySettings
+    routes: tuple[RouteSettings, ...]
+    inhibit: tuple[InhibitSettings, ...]
+    deadman: DeadmanSettings
     retention: RetentionSettings
 
 
@@ -177,6 +184,8 @@ def build(values: Mapping[str, object]) -> Settings:
     nested["instrument"] = InstrumentSettings(**nested["instrument"])
     nested["redact"] = RedactSettings(**nested["redact"])
     nested["retention"] = RetentionSettings(**nested["retention"])
+    nested["delivery"] = DeliverySettings(**nested["delivery"])
+    nested["deadman"] = DeadmanSettings(**nested["deadman"])
     return Settings(**nested)
 
 
@@ -334,6 +343,15 @@ TABLE = (
     Setting("dialects", {}, _same),
     Setting("channels", {}, _channels),
     Setting("receivers", {}, _same),
+    Setting("delivery.group_by", ("rule",), _texts),
+    Setting("delivery.group_wait", "300ms", seconds, field="delivery.group_wait_s"),
+    Setting("delivery.group_interval", "1m", seconds, field="delivery.group_interval_s"),
+    Setting("delivery.repeat_interval", "4h", seconds, field="delivery.repeat_interval_s"),
+    Setting("delivery.fallback", (), _texts),
+    Setting("routes", (), routes_of),
+    Setting("inhibit", (), inhibitions_of),
+    Setting("deadman.url", None, _same),
+    Setting("deadman.every", "1m", seconds, field="deadman.every_s"),
     Setting("retention.payload", "7d", seconds, field="retention.payload_s"),
     Setting("retention.spans", "30d", seconds, field="retention.spans_s"),
     Setting("retention.max_bytes", "20GB", size_bytes),
