@@ -9,13 +9,14 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ihobs.store.database import Database
+from ihobs.store.state import controls
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from ihobs.store.home import Home
 
-VERSION = 1
+VERSION = 2
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -34,6 +35,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     migrations = Migrations("ihobs_state")
     migrations()(m001_alerts)
+    migrations()(m002_controls)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -42,6 +44,12 @@ def m001_alerts(database: sqlite_utils.Database) -> None:
     for statement in _M001:
         database.execute(statement)
     database.execute("INSERT INTO meta VALUES ('min_writer', ?)", [str(MIN_WRITER)])
+
+
+def m002_controls(database: sqlite_utils.Database) -> None:
+    """Create controls and the history of their changes."""
+    for statement in controls.SCHEMA:
+        database.execute(statement)
 
 
 _M001 = (
