@@ -21,8 +21,20 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 OURS = [*MODULES, *PLUGINS]
 
 FLOORS = (
-    {"model", "errors", "clock", "quantities", "matchers", "routes"},
-    {"hookspecs", "settings", "config", "checks", "documents", "schemas", "resources", "guard"},
+    {"model", "errors", "clock", "courtesy", "quantities", "matchers", "routes"},
+    {
+        "hookspecs",
+        "settings",
+        "config",
+        "checks",
+        "rule_checks",
+        "rule_files",
+        "rule_settings",
+        "documents",
+        "schemas",
+        "resources",
+        "guard",
+    },
     {"plugins", "testing", "redact", "spans", "store"},
     {"delivery", "telemetry", "alerts", "langsmith"},
     {"duties", "demo", "web", "cli"},
@@ -31,6 +43,7 @@ FLOORS = (
 
 ARROWS = {
     ("checks", "documents"),
+    ("checks", "rule_checks"),
     ("checks", "schemas"),
     ("checks", "settings"),
     ("cli", "demo"),
@@ -38,10 +51,17 @@ ARROWS = {
     ("cli", "web"),
     ("config", "checks"),
     ("config", "documents"),
+    ("config", "rule_files"),
     ("config", "settings"),
     ("hookspecs", "config"),  # the type of an argument
+    ("rule_checks", "documents"),
+    ("rule_files", "checks"),
+    ("rule_files", "documents"),
+    ("rule_files", "rule_settings"),
+    ("rule_files", "settings"),
     ("schemas", "documents"),
     ("schemas", "resources"),
+    ("settings", "rule_settings"),
     ("spans", "redact"),
     ("store", "redact"),
     ("store", "spans"),

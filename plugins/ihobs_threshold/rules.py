@@ -17,9 +17,13 @@ STANDARD: Mapping[str, tuple[float, str]] = {
     "cost_per_hour": (3600.0, "The last hour was expensive."),
     "total_tokens_per_hour": (3600.0, "The last hour used many tokens."),
     "clock_skew": (300.0, "A service's clock is off: its spans count in the wrong minute."),
+    "rule_health": (60.0, "A rule cannot be evaluated: what it watches is not watched."),
     "spans_dropped": (300.0, "Spans were lost before they could be stored: the numbers lack them."),
 }
 """The standard rules: window in seconds, and what a firing one means."""
+
+FORECAST_S: Mapping[str, float] = {"day": 3600.0, "week": 86_400.0, "month": 86_400.0}
+"""Over how long a forecast looks back for its rate, by the period of its budget."""
 
 
 @hookimpl
@@ -37,6 +41,7 @@ def _standard(thresholds: Mapping[str, Mapping[str, float]]) -> list[Rule]:
             critical=levels.get("critical"),
             window_s=STANDARD[metric][0],
             summary=STANDARD[metric][1],
+            for_s=60.0 if metric == "rule_health" else 0.0,
         )
         for metric, levels in thresholds.items()
         if levels and metric in STANDARD
@@ -44,7 +49,12 @@ def _standard(thresholds: Mapping[str, Mapping[str, float]]) -> list[Rule]:
 
 
 def _configured(fields: Mapping[str, Any]) -> Rule:
-    """Return a rule of `rules:`; its window is an hour when its metric's name says so."""
-    metric = fields.get("metric", "")
-    by_name = {"metric": metric, "window_s": STANDARD.get(metric, (300.0, ""))[0]}
-    return Rule(**{**by_name, **fields})
+    """Return a rule of `rules:`; its window is an hour when its metric's name says so.
+
+    The rate of a forecast is that of a part of its period: long enough for the quiet hours of a day to be in it.
+    """
+    metric = fields.get("metric", "budget_used" if "at" in fields else "")
+    window_s = STANDARD.get(metric, (300.0, ""))[0]
+    if metric == "budget_forecast":
+        window_s = FORECAST_S[fields["budget"].per if fields.get("budget") else "month"]
+    return Rule(**{"metric": metric, "window_s": window_s, **fields})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
@@ -15,8 +15,9 @@ from ihobs import matchers
 from ihobs.documents import At, Document, DocumentInvalidError, Finding, read
 from ihobs.quantities import seconds
 from ihobs.routes import DeliverySettings
+from ihobs.rule_checks import rule_findings
 from ihobs.schemas import findings
-from ihobs.settings import RULE_KEYS_NOT_READ_YET, endpoint_of
+from ihobs.settings import endpoint_of
 
 NOT_READ_YET = (
     "calendar",
@@ -27,6 +28,9 @@ NOT_READ_YET = (
     "instrument.logs",
 )
 """Keys of the file that are valid, so that nobody must change his file later, but that no code reads yet."""
+
+RULE_FILE_KEYS = ("rules", "tests")
+"""What a file of rules may hold."""
 
 
 def checked(path: Path) -> Document:
@@ -44,7 +48,7 @@ def checked(path: Path) -> Document:
     wrong = list(findings(document, "config")) or [
         *_timezone(document),
         *_levels(document),
-        *_rules(document),
+        *rule_findings(document, {}),
         *_prices(document),
         *_destinations(document),
         *_conditions(document),
@@ -55,12 +59,33 @@ def checked(path: Path) -> Document:
     return document
 
 
+def checked_rules(path: Path, taken: Mapping[str, str]) -> Document:
+    """Read a file of rules and their tests, and return it when it is valid.
+
+    Args:
+        taken: ids of rules that stand elsewhere -> where.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DocumentInvalidError: it is not valid; all findings at once.
+    """
+    document = read(path)
+    document = replace(document, value={} if document.value is None else document.value)
+    wrong = list(findings(document, "config"))
+    if not wrong:
+        strange = [key for key in document.value if key not in RULE_FILE_KEYS]
+        hint = "other settings belong into ihobs.yaml"
+        wrong = [Finding(document.place((key,)), f"a file of rules has no {key!r}", hint) for key in strange]
+    wrong = wrong or [*_levels(document), *rule_findings(document, taken)]
+    if wrong:
+        raise DocumentInvalidError(path, wrong)
+    return document
+
+
 def unused(document: Document) -> Iterator[str]:
     """Yield a line for each key of a valid `document` that this version does not read."""
     keys: list[At] = [tuple(key.split(".")) for key in NOT_READ_YET]
     keys = [at for at in keys if at in document.values]
-    for index, rule in enumerate(document.value.get("rules", ())):
-        keys += [("rules", index, key) for key in RULE_KEYS_NOT_READ_YET if key in rule]
     for at in keys:
         place = document.place(at)
         where = f"{document.path}:{place.line}:{place.column}" if place else str(document.path)
@@ -90,20 +115,6 @@ def _levels(document: Document) -> Iterator[Finding]:
             name = ".".join(str(part) for part in at)
             reason = f"{name}: critical ({critical}) must be greater than warning ({warning})"
             yield Finding(document.values.get((*at, "critical")), reason)
-
-
-def _rules(document: Document) -> Iterator[Finding]:
-    """Each rule has its own id, and either a metric with a level or an objective."""
-    seen: set[str] = set()
-    for index, rule in enumerate(document.value.get("rules", ())):
-        name, place = rule["id"], document.values.get(("rules", index))
-        if name in seen:
-            yield Finding(document.place(("rules", index, "id")), f"the rule id {name!r} is taken")
-        seen.add(name)
-        if ("metric" in rule) == ("slo" in rule):
-            yield Finding(place, f"rule {name!r} needs either 'metric' or 'slo'")
-        elif "metric" in rule and not rule.keys() & {"warning", "critical"}:
-            yield Finding(place, f"rule {name!r} needs 'warning' or 'critical'")
 
 
 def _prices(document: Document) -> Iterator[Finding]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ihobs.errors import InvalidInputError, NotFoundError
+from ihobs.rule_files import files_of, rules_in
 from ihobs.settings import TABLE, InstrumentSettings, RetentionSettings, Setting, Settings, build
 
 if TYPE_CHECKING:
@@ -51,12 +52,14 @@ class Config:
         path: the file, or None when there is none.
         entries: where each value came from, in the order of the table.
         unused: what stands in the file and is valid, but not read by this version: "ihobs.yaml:9:1: ...".
+        rule_files: the files whose rules are among the settings.
     """
 
     settings: Settings
     path: Path | None
     entries: tuple[Entry, ...]
     unused: tuple[str, ...] = ()
+    rule_files: tuple[Path, ...] = ()
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -85,8 +88,14 @@ def load(
     path = path or _find(environ)
     document = _read(path) if path else None
     entries = tuple(_entry(setting, document, environ, overrides) for setting in TABLE)
-    values = {setting.key: _converted(setting, entry, path) for setting, entry in zip(TABLE, entries, strict=True)}
-    return Config(build(values), path, entries, tuple(_unused(document)) if document else ())
+    values: dict[str, Any] = {
+        setting.key: _converted(setting, entry, path) for setting, entry in zip(TABLE, entries, strict=True)
+    }
+    settings = build(values)
+    files = files_of(settings, path)
+    if files:
+        settings = replace(settings, rules=(*settings.rules, *rules_in(document, files)))
+    return Config(settings, path, entries, tuple(_unused(document)) if document else (), files)
 
 
 def _find(environ: Mapping[str, str]) -> Path | None:

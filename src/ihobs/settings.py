@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ihobs.quantities import seconds, size_bytes
 from ihobs.routes import DeadmanSettings, DeliverySettings, InhibitSettings, RouteSettings, inhibitions_of, routes_of
+from ihobs.rule_settings import rules_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ class Settings:
         endpoint: URL of the `ihobs serve` that gets the spans, `IHOBS_ENDPOINT`; None: they go into the home.
         destinations: name -> where spans go beside the home.
         thresholds: metric -> level -> value; a metric with no level never fires.
-        rules: further rules, each with the field names and units of `ihobs.model.Rule`.
+        rules: further rules, each with the field names and units of `ihobs.model.Rule`; those of `rule_files` too.
+        rule_files: names of files with rules, relative to the configuration; * matches names.
         quotas: provider -> limit -> value.
         prices: the user's own, in the order of the file; they go over those of genai-prices.
         dialects: what goes over the table of `ihobs.spans.dialects`, in its shape.
@@ -141,6 +143,7 @@ class Settings:
     destinations: Mapping[str, DestinationSettings]
     thresholds: Mapping[str, Mapping[str, float]]
     rules: tuple[Mapping[str, object], ...]
+    rule_files: tuple[str, ...]
     quotas: Mapping[str, Mapping[str, float]]
     prices: tuple[PriceSettings, ...]
     dialects: Mapping[str, Any]
@@ -270,32 +273,6 @@ def _day(text: str | None) -> date | None:
     return None if text is None else date.fromisoformat(text)
 
 
-RULE_KEYS_NOT_READ_YET = ("slo", "on_no_data", "on_error")
-"""Keys of rules that are valid in a file, but that no code reads yet; a rule with an objective is left out."""
-
-_RULE_FIELDS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
-    "by": ("by", tuple),
-    "clear": ("clear_ratio", float),
-    "for": ("for_s", seconds),
-    "keep_firing_for": ("keep_firing_for_s", seconds),
-    "window": ("window_s", seconds),
-}
-
-
-def _rules(value: Sequence[Mapping[str, object]]) -> tuple[Mapping[str, object], ...]:
-    """Rename the keys of rules to the fields of `ihobs.model.Rule`, and bring them into its units."""
-    return tuple(_renamed(rule) for rule in value if "slo" not in rule)
-
-
-def _renamed(rule: Mapping[str, object]) -> Mapping[str, object]:
-    renamed = {}
-    for key, item in rule.items():
-        if key not in RULE_KEYS_NOT_READ_YET:
-            field, convert = _RULE_FIELDS.get(key, (key, _same))
-            renamed[field] = convert(item)
-    return renamed
-
-
 def _patterns(value: Mapping[str, str]) -> Mapping[str, str]:
     for kind, pattern in value.items():
         try:
@@ -337,7 +314,9 @@ TABLE = (
     Setting("thresholds.total_tokens_per_hour", {"warning": 100_000, "critical": 500_000}, _same),
     Setting("thresholds.clock_skew", {"warning": 60}, _same),  # a minute: the window of the shortest standard rule
     Setting("thresholds.spans_dropped", {"warning": 0}, _same),
-    Setting("rules", (), _rules),
+    Setting("thresholds.rule_health", {"warning": 0}, _same),
+    Setting("rules", (), rules_of),
+    Setting("rule_files", (), _texts),
     Setting("quotas", {}, _same),
     Setting("prices", {}, _prices),
     Setting("dialects", {}, _same),

@@ -60,6 +60,7 @@ def test_every_rule_is_listed_even_before_the_first_span(run):
         "response_time",
         "total_tokens_per_hour",
         "clock_skew",
+        "rule_health",
         "spans_dropped",
     ]
     assert listed[2] == {

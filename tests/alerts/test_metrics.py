@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.alerts.orchestrator import Run, request
 
+from ihobs.alerts.calendars import period_ns
 from ihobs.alerts.measurements import Measurements, Sample
 from ihobs.alerts.metrics import METRICS, shown
-from ihobs.alerts.quota import month_start_ns
 from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.model import Rule
 from ihobs.spans.price import Price
@@ -181,7 +181,7 @@ def test_a_monthly_budget_counts_from_the_first_of_the_month(samples, ingest, st
 )
 def test_a_month_begins_where_the_calendar_of_the_time_zone_says(zone, now, expected):
     ns = [round(datetime.fromisoformat(text).timestamp()) * SECOND_NS for text in (now, expected)]
-    assert month_start_ns(ns[0], ZoneInfo(zone)) == ns[1]
+    assert period_ns(ns[0], "month", ZoneInfo(zone))[0] == ns[1]
 
 
 def test_every_metric_has_a_meaning_and_answers_on_an_empty_store(samples, store):

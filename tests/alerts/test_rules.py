@@ -42,7 +42,7 @@ def plugin_of(*rules):
         ({"critical": float("nan")}, "a threshold must be a number, not negative", ""),
         ({"warning": 0.3}, "warning 0.3 is above critical 0.2", "swap them"),
         ({"window_s": 0}, "the window must be longer than nothing", ""),
-        ({"for_s": -1}, "'for' and 'keep_firing_for' must not be negative", ""),
+        ({"for_s": -1}, "'for', 'keep_firing_for' and 'no_data_for' must not be negative", ""),
         ({"clear_ratio": 0}, "clear 0 is not above 0 and at most 1", ""),
         ({"clear_ratio": 1.1}, "clear 1.1 is not above 0 and at most 1", ""),
         ({"by": ("model",)}, "error_rate cannot be split by 'model'", "runs have none of their own"),
@@ -108,6 +108,7 @@ def test_the_standard_rules_have_the_operators_thresholds(tmp_path):
         "total_tokens_per_hour": (100_000, 500_000, 3600),
         "clock_skew": (60, None, 300),
         "spans_dropped": (0, None, 300),
+        "rule_health": (0, None, 60),
     }
 
 

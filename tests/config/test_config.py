@@ -16,8 +16,9 @@ from ihobs.checks import NOT_READ_YET
 from ihobs.config import load
 from ihobs.documents import DocumentInvalidError
 from ihobs.errors import InvalidInputError, NotFoundError
-from ihobs.model import DIMENSIONS, Rule
+from ihobs.model import DIMENSIONS, Objective, Rule
 from ihobs.resources import shipped
+from ihobs.rule_settings import BURN_RATE
 from ihobs.settings import TABLE
 
 HERE = Path(__file__).parent
@@ -97,14 +98,17 @@ def test_the_examples_of_the_schema_are_valid():
 def test_the_dimensions_and_rule_keys_of_the_schema_are_those_of_the_model():
     rule = SCHEMA["properties"]["rules"]["items"]["properties"]
     assert set(rule["by"]["items"]["enum"]) == set(DIMENSIONS)
-    [made] = load(HERE / "good" / "complete.yaml", environ={}).settings.rules
+    made, budget = load(HERE / "good" / "complete.yaml", environ={}).settings.rules
     assert Rule(**made) == Rule(
         "slow-nodes", "response_time", stat="p95", of="node", by=("node",), warning=8, for_s=120.0, min_count=20
     )
+    assert Rule(**budget) == Rule("error-budget", BURN_RATE, slo=Objective("error_rate", 0.99))
 
 
 def test_the_metrics_of_the_schema_are_those_that_can_be_evaluated():
-    assert SCHEMA["properties"]["rules"]["items"]["properties"]["metric"]["enum"] == list(METRICS)
+    assert SCHEMA["properties"]["rules"]["items"]["properties"]["metric"]["enum"] == [
+        name for name in METRICS if name != BURN_RATE
+    ]
     assert set(SCHEMA["properties"]["thresholds"]["propertyNames"]["enum"]) == set(load(environ={}).settings.thresholds)
 
 
@@ -124,7 +128,7 @@ def test_every_setting_is_read_by_some_code_or_named_as_not_read():
 def test_what_no_code_reads_yet_is_named_with_its_place():
     unused = load(HERE / "good" / "complete.yaml", environ={}).unused
     assert [line.split("'")[1] for line in unused] == [
-        "calendar", "incidents", "runbooks", "schedules", "backups", "instrument.logs", "rules.1.slo"
+        "calendar", "incidents", "runbooks", "schedules", "backups", "instrument.logs"
     ]  # fmt: skip
     assert load(HERE / "good" / "one_level.yaml", environ={}).unused == ()
 

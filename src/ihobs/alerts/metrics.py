@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ihobs.alerts import deliveries, disk, quota
-from ihobs.alerts.measurements import Measurements, Sample
+from ihobs.alerts import budget, burn_rate, deliveries, disk, quota
+from ihobs.alerts.measurements import Measurements, Sample, Sampler
 from ihobs.model import Counters, Distribution, MetricGroup
 
 if TYPE_CHECKING:
     from ihobs.model import Rule
 
 HOUR_S = 3600.0
-Unit = Literal["ratio", "s", "usd", "tokens", "per minute", "count", "bytes"]
-Sampler = Callable[[Measurements, "Rule"], list[Sample]]
+Unit = Literal["ratio", "s", "usd", "tokens", "per minute", "count", "bytes", "times"]
 Read = Callable[[MetricGroup, "Rule"], tuple[float | None, str]]
 """Returns the value of a group of spans and a note."""
 
@@ -118,6 +117,10 @@ def _active(measurements: Measurements, rule: Rule) -> list[Sample]:  # noqa: AR
     return [Sample({}, float(measurements.active_workflows()))]
 
 
+def _unhealthy(measurements: Measurements, rule: Rule) -> list[Sample]:  # noqa: ARG001 - one signature for all
+    return [Sample({}, float(measurements.unhealthy))]
+
+
 def _of_ihobs(name: str, unit: Unit, description: str, samples: Sampler, splits: tuple[str, ...] = ()) -> Metric:
     return Metric(name, unit, description, samples, splits=splits, of_ihobs=True)
 
@@ -137,6 +140,9 @@ _ALL = (
     Metric("error_rate", "ratio", "failed for good / ended", _windowed(_error_rate), of_runs=True),
     Metric("response_time", "s", "duration: the mean, or `stat`", _windowed(_duration), of_runs=True),
     Metric("api_quota", "ratio", "highest used part of the limits in `quotas:`", quota.samples, splits=("provider",)),
+    Metric("budget_used", "ratio", "used of the budget of the day, week or month", budget.used),
+    Metric("budget_forecast", "ratio", "the same at its end, at the present rate", budget.forecast),
+    Metric("burn_rate", "times", "how fast the budget of an objective burns", burn_rate.samples, of_runs=True),
     Metric("cost_per_hour", "usd", "spent in the trailing hour", _windowed(_cost), absent=0.0),
     Metric("total_tokens_per_hour", "tokens", "in and out, in the trailing hour", _windowed(_tokens), absent=0.0),
     Metric("throughput", "per minute", "ended a minute", _windowed(_throughput), absent=0.0, of_runs=True),
@@ -149,6 +155,7 @@ _ALL = (
     _of_ihobs("late_spans", "count", "arrived a minute after their end", deliveries.late_spans, ("service",)),
     _of_ihobs("clock_skew", "s", "by how much a sender's clock is off", deliveries.clock_skew, ("service",)),
     _of_ihobs("spans_dropped", "count", "lost before they could be stored", deliveries.spans_dropped),
+    _of_ihobs("rule_health", "count", "rules that cannot be evaluated", _unhealthy),
     _of_ihobs("disk_used_bytes", "bytes", "taken by the telemetry database", disk.used_bytes),
     _of_ihobs("disk_used_ratio", "ratio", "the same / what it may take", disk.used_ratio),
     _of_ihobs("disk_used_in_7d_ratio", "ratio", "the same, at this rate in a week", disk.used_in_7d_ratio),
@@ -170,4 +177,6 @@ def shown(value: float | None, unit: Unit) -> str:
         return f"{value:,.0f}"
     if unit == "bytes":
         return f"{value / 1e9:.3g} GB" if value >= 1e9 else f"{value / 1e6:.3g} MB"  # noqa: PLR2004 - a gigabyte
+    if unit == "times":
+        return f"{value:.3g}x"
     return f"{value:.3g} s" if unit == "s" else f"{value:.3g}/min"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
+from ihobs.alerts.calendars import period_ns
 from ihobs.alerts.measurements import BUCKET_NS, Measurements, Sample
 from ihobs.clock import MINUTE_NS, SECOND_NS
 
@@ -59,7 +59,7 @@ def _usages(measurements: Measurements, window_ns: int) -> dict[str, Usage]:
             measurements, window_ns, lambda sums: sums.input_tokens + sums.output_tokens
         )
     if "usd_per_month" in asked:
-        month = measurements.since(month_start_ns(measurements.now_ns, measurements.timezone), by=("provider",))
+        month = measurements.since(period_ns(measurements.now_ns, "month", measurements.timezone)[0], by=("provider",))
         usages["usd_per_month"] = _by_provider(month, lambda sums: sums.cost_nano_usd / 1e9)
     return usages
 
@@ -84,9 +84,3 @@ def _by_provider(result: MetricsResult, amount: Callable[[Counters], float]) -> 
         provider = (group.by["provider"] or "").lower()
         used[provider] = used.get(provider, 0.0) + amount(group.counters)
     return used
-
-
-def month_start_ns(now_ns: int, timezone: tzinfo | None) -> int:
-    """Return when the calendar month of `now_ns` began in `timezone`; None is the machine's own."""
-    now = datetime.fromtimestamp(now_ns / SECOND_NS, UTC).astimezone(timezone)
-    return round(datetime(now.year, now.month, 1, tzinfo=timezone).timestamp()) * SECOND_NS
