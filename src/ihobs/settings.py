@@ -59,11 +59,16 @@ class RedactSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """How long data is kept, counted from its receipt, and how large the databases may become."""
+    """How long data is kept, counted from its receipt, and how large the databases may become.
+
+    Attributes:
+        logs_s: None: as long as spans.
+    """
 
     payload_s: float
     spans_s: float
     max_bytes: int
+    logs_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +237,10 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _seconds_if_any(value: Any) -> float | None:
+    return None if value is None else seconds(value)
+
+
 def _one_of(*allowed: str | None) -> Callable[[object], object]:
     def convert(value: object) -> object:
         if value not in allowed:
@@ -333,6 +342,7 @@ TABLE = (
     Setting("deadman.every", "1m", seconds, field="deadman.every_s"),
     Setting("retention.payload", "7d", seconds, field="retention.payload_s"),
     Setting("retention.spans", "30d", seconds, field="retention.spans_s"),
+    Setting("retention.logs", None, _seconds_if_any, field="retention.logs_s"),
     Setting("retention.max_bytes", "20GB", size_bytes),
 )
 """Every setting that this version reads; the standard thresholds are those of the operators' procedures."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.spans.normalise import BUCKET_NS
 from ihobs.store.forwarding import count_unsent, follow_removal
+from ihobs.store.log_tables import forget_logs
 
 if TYPE_CHECKING:
     from ihobs.settings import RetentionSettings
@@ -33,18 +34,25 @@ class Retention:
 
     payload_ns: int = 7 * DAY_NS
     spans_ns: int = 30 * DAY_NS
+    logs_ns: int = 30 * DAY_NS
     max_bytes: int | None = 20_000_000_000
 
 
 def retention_of(settings: RetentionSettings) -> Retention:
     """Return what the configuration says."""
-    return Retention(round(settings.payload_s * SECOND_NS), round(settings.spans_s * SECOND_NS), settings.max_bytes)
+    return Retention(
+        payload_ns=round(settings.payload_s * SECOND_NS),
+        spans_ns=round(settings.spans_s * SECOND_NS),
+        logs_ns=round((settings.spans_s if settings.logs_s is None else settings.logs_s) * SECOND_NS),
+        max_bytes=settings.max_bytes,
+    )
 
 
 def forget_some(connection: sqlite3.Connection, now_ns: int, retention: Retention) -> int:
     """Delete at most about MAX_ROWS rows whose time has passed; return how many (0: nothing left to do)."""
     removed = _forget_payloads(connection, now_ns, before_ns=now_ns - retention.payload_ns, limit=MAX_ROWS)
     removed += _forget_traces(connection, now_ns - retention.spans_ns)
+    removed += forget_logs(connection, now_ns - retention.logs_ns, MAX_ROWS)
     if not removed and retention.max_bytes is not None and used_bytes(connection) > retention.max_bytes:
         removed = _forget_oldest(connection, now_ns)
     if removed:
@@ -66,8 +74,11 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _forget_oldest(connection: sqlite3.Connection, now_ns: int) -> int:
-    """Delete the oldest payloads, or when none is left, the oldest traces; never what came today."""
+    """Delete the oldest payloads and log records, or when none is left, the oldest traces; none that came today."""
     today_ns = now_ns // DAY_NS * DAY_NS
+    oldest_ns = connection.execute("SELECT coalesce(min(received_ns), ?) FROM payload", [FOREVER_NS]).fetchone()[0]
+    if logs := forget_logs(connection, oldest_ns, MAX_ROWS // 10):
+        return logs
     removed = _forget_payloads(connection, now_ns, before_ns=FOREVER_NS, limit=MAX_ROWS // 10)
     return removed or _forget_traces(connection, today_ns)
 

@@ -10,7 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ihobs.spans.facts import SUMS
-from ihobs.store import forwarding
+from ihobs.store import forwarding, log_tables
 from ihobs.store.database import Database
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ihobs.store.home import Home
 
-VERSION = 3
+VERSION = 4
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -42,6 +42,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(m001_spans_and_rollups)
     migrations()(m002_redacted)
     migrations()(m003_forwarding)
+    migrations()(m004_logs)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -65,6 +66,12 @@ def m003_forwarding(database: sqlite_utils.Database) -> None:
     for statement in forwarding.SCHEMA:
         database.execute(statement)
     database.execute("INSERT INTO meta VALUES ('store_id', lower(hex(randomblob(8))))")
+
+
+def m004_logs(database: sqlite_utils.Database) -> None:
+    """Create the batches of log records, their index, and the counts of those that were lost."""
+    for statement in log_tables.SCHEMA:
+        database.execute(statement)
 
 
 _TABLES = (

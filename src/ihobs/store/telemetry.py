@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from ihobs.clock import DAY_NS, HOUR_NS, SECOND_NS, Clock, now_ns
+from ihobs.courtesy import Pause, no_pause
 from ihobs.redact.logs import protect_log
 from ihobs.redact.policy import Policy
 from ihobs.spans.batch import read_batch
@@ -21,6 +22,7 @@ from ihobs.store.arrivals import forget_arrivals
 from ihobs.store.change import Change, read_borders, write_borders
 from ihobs.store.dropped import count_lost
 from ihobs.store.ingest import Delivery, IngestResult, rejections, store_delivery
+from ihobs.store.logs import LogStore
 from ihobs.store.numbers import Numbers
 from ihobs.store.payloads import compress
 from ihobs.store.pricing import PriceBook, by_model, write_origin
@@ -55,7 +57,11 @@ FOREVER_NS = 2**62
 
 
 class TelemetryStore:
-    """Spans and their numbers in one home. Safe for threads and forks; cheap to make."""
+    """Spans and their numbers in one home. Safe for threads and forks; cheap to make.
+
+    Attributes:
+        logs: the log records of the same database.
+    """
 
     def __init__(
         self,
@@ -65,14 +71,16 @@ class TelemetryStore:
         retention: Retention | None = None,
         dialects: Dialects | None = None,
         redactor: Redactor | None = None,
+        pause: Pause = no_pause,
     ) -> None:
         protect_log()
         self.home = home
         self.database = open_telemetry(home)
-        self._clock = clock
+        self._clock, self._pause = clock, pause
         self._retention = retention or Retention()
         self._dialects = dialects or shipped_dialects()
         self._redactor = redactor or redactor_for(home, Policy(), self._dialects)
+        self.logs = LogStore(self.database, self._redactor, clock=clock)
         self._shapes: Numbers[Shape] = Numbers("shape", Shape)
         self._series = SeriesNumbers()
         self._prices = PriceBook()
@@ -94,7 +102,7 @@ class TelemetryStore:
             StoreUnavailableError: nothing of it was stored.
         """
         receipt = Receipt(self._clock(), live)
-        batch = read_batch(requests, self._dialects, receipt, self._redactor)
+        batch = read_batch(requests, self._dialects, receipt, self._redactor, self._pause)
         if not batch.traces:
             return IngestResult(rejections=rejections(batch))
         delivery = Delivery(requests, [compress(request) for request in requests], batch, receipt)
@@ -218,7 +226,7 @@ class TelemetryStore:
             try:
                 with self.database.write() as connection:
                     self._refresh(connection)
-                    change = Change(connection, self._shapes, self._series, self._prices)
+                    change = Change(connection, self._shapes, self._series, self._prices, pause=self._pause)
                     answer = body(change)
                     change.finish()
             except BaseException:
