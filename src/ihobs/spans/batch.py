@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ihobs.clock import DAY_NS
+from ihobs.courtesy import Pause, no_pause
 from ihobs.redact.tally import Tally
 from ihobs.spans.reader import SpanReader
 
@@ -71,11 +72,13 @@ def read_batch(
     dialects: Dialects,
     receipt: Receipt,
     redactor: Redactor | None = None,
+    pause: Pause = no_pause,
 ) -> Batch:
     """Return the spans of `requests` in ihobs' terms, by trace.
 
     Args:
         redactor: takes secrets and contents out of the requests, in place; None leaves them as they are.
+        pause: called after each span.
     """
     reader = SpanReader(dialects, receipt, redactor)
     batch = Batch(redacted=reader.tally)
@@ -91,6 +94,7 @@ def read_batch(
                         entry = Incoming(reader.read(span, origin), index, position)
                         batch.traces.setdefault(span.trace_id, []).append(entry)
                     position += 1
+                    pause()
         if redactor is not None:
             request.DiscardUnknownFields()  # nobody can tell what they hold
         batch.span_counts.append(position)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ihobs.courtesy import Pause, no_pause
 from ihobs.spans.facts import Facts, facts
 from ihobs.spans.span import PENDING
 from ihobs.store.rollups import Borders, Delta, apply_delta
@@ -25,6 +26,7 @@ class Change:
 
     Attributes:
         delta: what the roll-ups change by; added when the change is finished.
+        pause: called after each trace.
     """
 
     connection: sqlite3.Connection
@@ -32,6 +34,7 @@ class Change:
     series: SeriesNumbers
     prices: PriceBook
     delta: Delta = field(default_factory=Delta)
+    pause: Pause = no_pause
 
     def load(self, trace_no: int) -> list[Span]:
         """Return all stored spans of a trace."""
@@ -50,6 +53,7 @@ class Change:
             mark_runs(self.connection, trace[0], earlier.runs, now.runs & {span.span_id for span in before})
         self.delta.add(now)
         write_trace(self.connection, trace, received_ns, after, now)
+        self.pause()
         return now
 
     def finish(self) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ihobs.clock import Clock, now_ns
+from ihobs.courtesy import Pause, no_pause
 from ihobs.redact.policy import Policy
 from ihobs.redact.tally import Tally
 from ihobs.spans.dialects import dialects_of
@@ -29,11 +30,13 @@ def open_store(
     clock: Clock = now_ns,
     hook: Hook | None = None,
     retention: Retention | None = None,
+    pause: Pause = no_pause,
 ) -> TelemetryStore:
     """Return the store for who brings spans in: it reads the settings' dialects, and redacts by their policy.
 
     Args:
         hook: the plug-ins that redact, if there are any.
+        pause: called between small pieces of work, by who shares its process with a program in a hurry.
 
     Raises:
         InvalidInputError: the settings' dialects name what does not exist.
@@ -42,7 +45,7 @@ def open_store(
 
     dialects = dialects_of(settings.dialects)
     redactor = redactor_for(home, Policy.of(settings), dialects, hook)
-    return TelemetryStore(home, clock=clock, dialects=dialects, redactor=redactor, retention=retention)
+    return TelemetryStore(home, clock=clock, dialects=dialects, redactor=redactor, retention=retention, pause=pause)
 
 
 class RequestRedaction:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from ihobs.courtesy import Pause, no_pause
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -55,7 +57,7 @@ _SHORT = [bytes((n,)) if n < _MORE else bytes((n & 0x7F | _MORE, n >> 7)) for n 
 """Varints of one or two bytes: nearly all lengths."""
 
 
-def encode(spans: Sequence[tuple[ReadableSpan, Stamps]]) -> bytes:
+def encode(spans: Sequence[tuple[ReadableSpan, Stamps]], pause: Pause = no_pause) -> bytes:
     """Return an ExportTraceServiceRequest with `spans`, each with its stamps behind its own attributes."""
     resources: dict[Resource, dict[InstrumentationScope | None, list[bytes]]] = {}
     scopes_of: dict[int, dict[InstrumentationScope | None, list[bytes]]] = {}
@@ -64,6 +66,7 @@ def encode(spans: Sequence[tuple[ReadableSpan, Stamps]]) -> bytes:
         if scopes is None:
             scopes = scopes_of[id(span.resource)] = resources.setdefault(span.resource, {})
         scopes.setdefault(span.instrumentation_scope, []).append(_field(b"\x12", _span(span, stamps)))
+        pause()
     return b"".join(
         _field(b"\x0a", _resource(resource) + b"".join(_scope_spans(scope, found) for scope, found in scopes.items()))
         for resource, scopes in resources.items()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from ihobs.courtesy import Courtesy
 from ihobs.errors import StoreRefusedError, StoreUnavailableError
 from ihobs.guard import guard, log
 from ihobs.store.spool import LOST_BY_FAULT, bring_in
@@ -52,7 +53,7 @@ class StoreExporter(SpanExporter):
     ) -> None:
         self._open_store, self._service = open_store, service
         self._store: TelemetryStore | None = None
-        self._encoder = Encoder()
+        self._encoder = Encoder(Courtesy())
         self._backlog = Backlog(open_spool, LOST_STORE_UNAVAILABLE)
         self._spool_may_hold = True
         self._unavailable = ""

@@ -10,6 +10,7 @@ import random
 from typing import TYPE_CHECKING
 
 from ihobs.clock import SECOND_NS, Clock, now_ns
+from ihobs.courtesy import Courtesy
 from ihobs.errors import StoreUnavailableError
 from ihobs.guard import guard, log
 from ihobs.store.spool import LOST_BY_FAULT, Group
@@ -60,7 +61,7 @@ class RemoteSink:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._sender, self._clock, self._chance = sender, clock, chance
-        self._encoder, self._redact = Encoder(), redact
+        self._encoder, self._redact = Encoder(Courtesy()), redact
         self._backlog = Backlog(open_spool, LOST_UNREACHABLE, clock=clock)
         self.is_ready = False
         self._spool_may_hold = True

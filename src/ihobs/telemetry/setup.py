@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from ihobs.courtesy import Courtesy
 from ihobs.errors import IhobsError
 from ihobs.guard import guard, log
 from ihobs.store.home import Home
@@ -175,7 +176,8 @@ class _Running:
         """Open the store, making the home. Called on the worker thread, when the first spans are there."""
         from ihobs.store.opening import open_store
 
-        return open_store(Home.open(self.settings.home, create=True), self.settings, hook=_plugins_that_redact())
+        home = Home.open(self.settings.home, create=True)
+        return open_store(home, self.settings, hook=_plugins_that_redact(), pause=Courtesy())
 
     def _open_spool(self) -> Spool:
         """Make the spool for what the home cannot take."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ihobs.courtesy import Pause, no_pause
 from ihobs.guard import log
 from ihobs.telemetry.encode import Stamps, encode
 from ihobs.telemetry.places import MAX_SPAN_ATTRIBUTES, SCOPE
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 class Encoder:
     """Encodes batches, and says once when spans come without all of their attributes."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Pause = no_pause) -> None:
+        self._pause = pause
         self._limit_told = False
 
     def encode(self, ended: Sequence[Ended]) -> bytes:
         """Return a batch as the bytes of one request."""
         self._tell_limit(ended)
-        return encode([(span, _stamps(span, place)) for span, place in ended])
+        return encode([(span, _stamps(span, place)) for span, place in ended], self._pause)
 
     def _tell_limit(self, ended: Sequence[Ended]) -> None:
         """Say once that the provider, which is not ours to change, throws attributes away."""
