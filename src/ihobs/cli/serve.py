@@ -47,9 +47,11 @@ def serve(app: AppContext, host: str, port: int, names: tuple[str, ...]) -> None
     SIGTERM and Ctrl-C end it when everything that was received is stored.
     """
     from ihobs.duties import Duties
+    from ihobs.langsmith.report import report
     from ihobs.plugins import redaction_by
     from ihobs.store.opening import open_store
     from ihobs.web.access import policy_of
+    from ihobs.web.langsmith_status import LangSmithStatus
     from ihobs.web.receiver import Receiver
     from ihobs.web.server import bind
 
@@ -67,6 +69,7 @@ def serve(app: AppContext, host: str, port: int, names: tuple[str, ...]) -> None
             clock=app.clock,
             has_duties=lambda: Duties.owner(home) == os.getpid(),
             ended=lambda: signals.put(_ENDED),
+            more=[LangSmithStatus(lambda: report(app.config.settings, clock=app.clock), clock=app.clock).route],
         )
         with _received_by(signals):
             receiver.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -9,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ihobs.errors import StoreUnavailableError
+from ihobs.spans.signals import LOGS, SPANS
 from ihobs.store.database import Database
 from ihobs.store.schema import VERSION, migrate
 from ihobs.web.access import Access, Policy
@@ -30,11 +32,11 @@ FAILED_WITHIN_S = 10.0
 """How long a failed commit makes the store count as not writable; then senders may try again."""
 
 
-def make_app(vitals: Vitals, policy: Policy) -> ASGIApp:
-    """Return the application of a receiver."""
+def make_app(vitals: Vitals, policy: Policy, more: Sequence[Route] = ()) -> ASGIApp:
+    """Return the application of a receiver, with `more` routes beside its own."""
     routes = Routes(vitals)
-    app = Starlette(routes=routes.table)
-    routes.tally = Tally(Access(app, policy), [route.path for route in routes.table])
+    table = [*routes.table, *more]
+    routes.tally = Tally(Access(Starlette(routes=table), policy), [route.path for route in table])
     return routes.tally
 
 
@@ -49,7 +51,8 @@ class Routes:
             vitals.home, "telemetry", version=VERSION, migrate=migrate, busy_timeout_s=READY_WITHIN_S
         )
         self.table = [
-            Route("/v1/traces", vitals.receiver.answer, methods=["POST"]),
+            Route("/v1/traces", vitals.of(SPANS).answer, methods=["POST"]),
+            Route("/v1/logs", vitals.of(LOGS).answer, methods=["POST"]),
             Route("/metrics", self.metrics),
             Route("/healthz", self.alive),
             Route("/readyz", self.ready),
@@ -66,7 +69,7 @@ class Routes:
 
     def ready(self, _: Request) -> Response:
         """Say whether the store can be written to now."""
-        state = self._vitals.intake.state()
+        state = self._vitals.of(SPANS).intake.state()
         if failed_lately(state, self._vitals.clock(), FAILED_WITHIN_S):
             return _unavailable(state.failed)
         try:
