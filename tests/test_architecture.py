@@ -36,7 +36,7 @@ FLOORS = (
         "guard",
     },
     {"plugins", "testing", "redact", "spans", "store"},
-    {"delivery", "telemetry", "alerts", "langsmith"},
+    {"delivery", "telemetry", "alerts", "langsmith", "forward"},
     {"duties", "demo", "web", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
@@ -53,6 +53,7 @@ ARROWS = {
     ("config", "documents"),
     ("config", "rule_files"),
     ("config", "settings"),
+    ("forward", "langsmith"),
     ("hookspecs", "config"),  # the type of an argument
     ("rule_checks", "documents"),
     ("rule_files", "checks"),

@@ -1,0 +1,1 @@
+"""Spans elsewhere: each destination gets what is stored, at least once, and what it cannot take now waits."""
