@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ihobs.hookspecs import hookimpl
-    from ihobs.model import Event, MetricGroup, Notification, Rule, Window
+    from ihobs.model import Event, MetricGroup, Notification, Outcome, Rule, Window
     from ihobs.telemetry.decorators import llm, node, tool, workflow
     from ihobs.telemetry.setup import instrument
 
@@ -16,6 +16,7 @@ _HOME_OF = {
     "Event": "ihobs.model",
     "MetricGroup": "ihobs.model",
     "Notification": "ihobs.model",
+    "Outcome": "ihobs.model",
     "Rule": "ihobs.model",
     "Window": "ihobs.model",
     "hookimpl": "ihobs.hookspecs",
@@ -30,6 +31,7 @@ __all__ = [
     "Event",
     "MetricGroup",
     "Notification",
+    "Outcome",
     "Rule",
     "Window",
     "hookimpl",

@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Self
 from ihobs.alerts import windows
 from ihobs.alerts.evaluator import Evaluator
 from ihobs.alerts.measurements import BUCKET_NS
-from ihobs.alerts.outbox import Outbox, channels_of
 from ihobs.alerts.rules import collect
 from ihobs.clock import MINUTE_NS, SECOND_NS, Clock, now_ns
+from ihobs.delivery.addresses import Addresses
+from ihobs.delivery.couriers import Threads
+from ihobs.delivery.outbox import Outbox
+from ihobs.delivery.policy import policy_of
+from ihobs.delivery.sending import Sender
 from ihobs.errors import IhobsError
 from ihobs.guard import guard
 from ihobs.plugins import redaction_by
@@ -67,7 +71,7 @@ class Duties:
         settings: the configuration in force.
         plugins: who brings rules, delivers and listens.
         clock: tells the time.
-        receivers: who hears of each level; None: the configured channels.
+        receivers: who hears of each level; None: the configured routes and channels.
     """
 
     def __init__(
@@ -86,10 +90,11 @@ class Duties:
         self._state = open_state(home)
         self._prices = prices.price_list(settings)
         self._rules = collect(plugins, settings)
-        self._channels = channels_of(settings, home) if receivers is None else receivers
         self._evaluator = Evaluator(self._store.database, self._state, settings, clock)
-        self._outbox = Outbox(home, self._state, plugins, settings.receivers, clock)
         self._stopping, self._mail = threading.Event(), threading.Event()
+        self._couriers = Threads(self._mail.set)
+        sender = Sender(plugins, Addresses(home, settings.receivers), clock)
+        self._outbox = Outbox(self._state, policy_of(settings, home, receivers), sender, clock, self._couriers)
         self._threads: list[threading.Thread] = []
         self._complaints: dict[str, str] = {}
         self._offered_ns: int | None = None
@@ -136,7 +141,7 @@ class Duties:
             self._attempt("spool", lambda: self._bring_in(None))
             self._attempt("prices", self._price)  # a short program ends before its first model was looked up
             self._attempt("evaluate", self._evaluate)
-            self._attempt("deliver", self._outbox.deliver)
+            self._attempt("deliver", self._deliver_the_rest)
             self._attempt("end", lambda: progress.record_reached(self._state, progress.DUTIES, self._clock()))
         self._threads = []
         self._close_connections()
@@ -187,7 +192,7 @@ class Duties:
 
     def _evaluate(self) -> int:
         """Evaluate the rules, and tell plug-ins what changed; return when to look again at the latest."""
-        found = self._evaluator.run(self._rules, self._channels)
+        found = self._evaluator.run(self._rules)
         if found.events:
             self._mail.set()
         for event in found.events:
@@ -215,6 +220,13 @@ class Duties:
         self._mail.clear()
         next_ns = self._outbox.deliver()
         self._mail.wait(None if next_ns is None else min(max(0, next_ns - self._clock()), MINUTE_NS) / SECOND_NS)
+
+    def _deliver_the_rest(self) -> None:
+        """Deliver once more, and wait for the answers, as far as they come in time."""
+        self._outbox.deliver()
+        if not self._couriers.wait(JOIN_S):
+            log.warning("a receiver does not answer; what is not delivered is delivered at the next start")
+        self._couriers.close()
 
     def _keep_up(self) -> None:
         """Empty the spool, count orphans, fill in prices, fold and retain; each by itself."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from ihobs.model import Rule
+from ihobs.model import Outcome, Rule
 
 if TYPE_CHECKING:
     import click
@@ -77,19 +77,23 @@ def ihobs_event(event: Event) -> None:
 
 
 @hookspec
-def ihobs_notify(notification: Notification, receiver: str) -> bool | None:
+def ihobs_notify(notification: Notification, receiver: str) -> bool | Outcome | None:
     """Deliver a message to a receiver.
 
-    Called in the duties process on its delivery thread, once for each receiver of the level.
+    Called in the duties process, once for each message and receiver, and again with the same `key` when it may not
+    have arrived. Several threads call it, but no two of them for the same receiver. `ihobs channels test` calls it.
 
     Args:
         notification: the message.
-        receiver: a reference from `channels:`, e.g. "console:", "file:alerts.log", "slack://team-alerts".
+        receiver: its address: what `receivers:` has for the reference, with variables filled in, else the reference
+            itself, e.g. "console:", "file:alerts.log". It may hold secrets.
 
     Returns:
-        True when delivered, False when delivery failed, None when the receiver is not this plug-in's.
+        None when the receiver is not this plug-in's. True when delivered; False when delivery failed and is to be
+        tried again. An `Outcome` says more: that it would fail again, when to try again, what the receiver calls it.
 
-    If it raises: it counts as a failed delivery by this plug-in.
+    If it raises: it counts as a failed delivery by this plug-in, and is tried again. The error's class is logged, not
+    its message, which may quote an address.
     """
     raise AssertionError(notification, receiver)
 
@@ -145,6 +149,6 @@ def _is_list_of_rules(value: object) -> bool:
 ANSWERS: Mapping[str, Contract] = {
     "ihobs_rules": Contract("a list of Rule", _is_list_of_rules),
     "ihobs_redact": Contract("a text or None", lambda value: isinstance(value, str)),
-    "ihobs_notify": Contract("True, False or None", lambda value: isinstance(value, bool)),
+    "ihobs_notify": Contract("True, False, an Outcome or None", lambda value: isinstance(value, bool | Outcome)),
 }
 """The hooks that answer something. Of the others the answer is ignored."""

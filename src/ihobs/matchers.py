@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 Operator = Literal["=", "!=", "=~", "!~"]
 
@@ -47,7 +47,7 @@ def parse(text: str) -> Matcher:
             re.compile(value)
         except re.error as error:
             raise ValueError(f"{text!r}: {value!r} is no regular expression: {error}") from error
-    return Matcher(name, operator, value)
+    return Matcher(name, cast("Operator", operator), value)
 
 
 def all_match(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:

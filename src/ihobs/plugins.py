@@ -128,7 +128,7 @@ class Plugins:
             try:
                 value = _checked(hook, implementation.function(**given))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: the others must still be heard
-                self._report(implementation.plugin_name, hook, error)
+                self._report(implementation.plugin_name, hook, error, quoting=hook != "ihobs_notify")  # addresses
             else:
                 if value is not None:
                     answers.append(Answer(implementation.plugin_name, value))

@@ -331,7 +331,7 @@ TABLE = (
     Setting("dialects", {}, _same),
     Setting("channels", {}, _channels),
     Setting("receivers", {}, _same),
-    Setting("delivery.group_by", ("rule",), _texts),
+    Setting("delivery.group_by", ["rule"], _texts),
     Setting("delivery.group_wait", "300ms", seconds, field="delivery.group_wait_s"),
     Setting("delivery.group_interval", "1m", seconds, field="delivery.group_interval_s"),
     Setting("delivery.repeat_interval", "4h", seconds, field="delivery.repeat_interval_s"),

@@ -14,7 +14,7 @@ from ihobs.clock import SECOND_NS
 from ihobs.config import load
 from ihobs.model import Rule
 from ihobs.store.home import Home
-from ihobs.store.state import alerts, deliveries
+from ihobs.store.state import alerts
 from ihobs.store.state.migrations import open_state
 from ihobs.store.telemetry import TelemetryStore
 from ihobs.testing import FakeClock
@@ -22,7 +22,6 @@ from ihobs.testing import FakeClock
 ERRORS = Rule(id="error_rate", metric="error_rate", warning=0.05, critical=0.15, source="threshold")
 BY_WORKFLOW = replace(ERRORS, id="by-workflow", by=("workflow",))
 TOKENS = Rule("tokens", "total_tokens_per_hour", warning=7_000, by=("model",), window_s=60, source="threshold")
-CHANNELS = {"warning": ("file:w",), "critical": ("file:c",)}
 
 
 def rule_set(*rules, sources=("threshold",), refused=()):
@@ -40,7 +39,7 @@ class Watched:
         self.store.ingest(request(self.clock(), *[Run(**changes) for _ in range(count)]))
 
     def evaluate(self, *rules, **more):
-        return self.evaluator.run(rule_set(*rules, **more), CHANNELS)
+        return self.evaluator.run(rule_set(*rules, **more))
 
     def shown(self):
         return {key: (row.state, row.level) for key, row in alerts.load(self.state).items()}
@@ -202,7 +201,7 @@ def test_a_pass_is_due_again_when_the_bucket_closes_or_a_clock_ends(watched, clo
 def test_a_preview_finds_the_same_and_changes_nothing(watched):
     watched.runs(5, failed=True)
     found = watched.evaluator.preview(rule_set(ERRORS))
-    assert (watched.shown(), deliveries.waiting(watched.state)) == ({}, [])
+    assert (watched.shown(), alerts.history(watched.state, limit=1)) == ({}, [])
     assert watched.evaluate(ERRORS) == found
 
 

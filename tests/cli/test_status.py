@@ -125,7 +125,7 @@ def test_firing_alerts_and_rules_that_cannot_be_evaluated_are_findings(filled, i
     rows = [alert("firing"), alert("pending"), alert("resolved")]
     unhealthy = [RuleHealth("broken-rule", "why", 1)]
     database = open_state(filled.home)
-    alerts.save(database, Evaluation(rows, events=[event], unhealthy=unhealthy), {})
+    alerts.save(database, Evaluation(rows, events=[event], unhealthy=unhealthy))
     database.close()
     result = ihobs("status", "--json")
     assert result.exit_code == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -65,8 +65,8 @@ class Evaluator:
     def _disk(self) -> Disk:
         return Disk(self.telemetry, retention_of(self.settings.retention))
 
-    def run(self, rules: RuleSet, channels: Mapping[str, Sequence[str]]) -> Found:
-        """Evaluate all rules and store what changed, together with what is to be delivered to `channels`.
+    def run(self, rules: RuleSet) -> Found:
+        """Evaluate all rules and store what changed; who is told of it is decided when it is delivered.
 
         Raises:
             StoreUnavailableError: the state database cannot be read or written; nothing has changed.
@@ -80,7 +80,7 @@ class Evaluator:
             unhealthy=None if list(found.unhealthy) == unhealthy else found.unhealthy,
         )
         self._memory.forget()
-        alerts.save(self.state, changes, channels)
+        alerts.save(self.state, changes)
         self._memory.remember(self.state, found.alerts)
         return found
 

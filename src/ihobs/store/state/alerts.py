@@ -1,14 +1,14 @@
 """Alerts in state.db: the present state of each, what changed, who is told, and which rules cannot be evaluated.
 
-An evaluation is saved whole: new states, events, and a delivery for each receiver of each event, in one
-transaction. A process that dies before it has evaluated nothing; after it, nothing is lost.
+An evaluation is saved whole: new states and events, in one transaction. A process that dies before it has evaluated
+nothing; after it, nothing is lost: delivery finds the events that it has not looked at.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,6 @@ from ihobs.model import Event, Level, State
 
 if TYPE_CHECKING:
     from ihobs.store.database import Database
-
-Channels = Mapping[str, Sequence[str]]
-"""References of the receivers of each level ("warning", "critical")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +87,8 @@ def unhealthy_rules(database: Database) -> list[RuleHealth]:
     return [RuleHealth(*row) for row in rows]
 
 
-def save(database: Database, evaluation: Evaluation, channels: Channels) -> None:
-    """Store an evaluation and what is to be delivered because of it, in one transaction.
-
-    Each event goes to the receivers of its level, and to everybody who was told of this alert since it began
-    to fire: whoever heard the beginning hears the rest.
-    """
+def save(database: Database, evaluation: Evaluation) -> None:
+    """Store an evaluation, in one transaction."""
     if not evaluation:
         return
     with database.write() as writer:
@@ -104,7 +97,7 @@ def save(database: Database, evaluation: Evaluation, channels: Channels) -> None
         )
         writer.executemany("DELETE FROM alert WHERE key = ?", ((key,) for key in evaluation.gone))
         for event in evaluation.events:
-            _insert_event(writer, event, channels)
+            insert_event(writer, event)
         if evaluation.unhealthy is not None:
             _replace_health(writer, evaluation.unhealthy)
 
@@ -113,17 +106,18 @@ def history(database: Database, *, limit: int, alert: str | None = None) -> list
     """Return the newest `limit` events, newest first; of one alert when its key is given."""
     with database.read() as reader:
         rows = reader.execute(
-            f"SELECT {_EVENT} FROM alert_event AS event WHERE ?1 IS NULL OR alert = ?1 ORDER BY id DESC LIMIT ?2",  # noqa: S608 - a constant
+            f"SELECT {EVENT} FROM alert_event AS event WHERE ?1 IS NULL OR alert = ?1 ORDER BY id DESC LIMIT ?2",  # noqa: S608 - a constant
             (alert, limit),
         ).fetchall()
     return [event_of(row) for row in rows]
 
 
-_EVENT = "event.name, event.at_ns, event.alert, event.level, event.previous_level, event.text, event.fields"
+EVENT = "event.name, event.at_ns, event.alert, event.level, event.previous_level, event.text, event.fields"
+"""Columns of `alert_event AS event`, as `event_of` reads them."""
 
 
 def event_of(row: Sequence[Any]) -> Event:
-    """Return the event of a row of `_EVENT`."""
+    """Return the event of a row of `EVENT`."""
     name, at_ns, alert, level, previous_level, text, fields = row
     return Event(name, at_ns, alert, level, previous_level, text, json.loads(fields))
 
@@ -133,29 +127,22 @@ def _values(row: AlertRow) -> tuple[object, ...]:
     return row.key, row.rule, by, row.source, row.state, row.level, row.since_ns, row.value, row.threshold, row.clocks
 
 
-def _insert_event(writer: sqlite3.Connection, event: Event, channels: Channels) -> None:
-    heard = [] if event.name == "alert.firing" else _heard(writer, event.subject)
-    fields = json.dumps(dict(event.fields))
+def insert_event(writer: sqlite3.Connection, event: Event) -> int:
+    """Store `event` in the history, from where it is delivered; return its number."""
     number = writer.execute(
         """INSERT INTO alert_event (name, at_ns, alert, level, previous_level, text, fields)
         VALUES (?, ?, ?, ?, ?, ?, ?)""",
-        (event.name, event.at_ns, event.subject, event.level, event.previous_level, event.text, fields),
+        (
+            event.name,
+            event.at_ns,
+            event.subject,
+            event.level,
+            event.previous_level,
+            event.text,
+            json.dumps(dict(event.fields)),
+        ),
     ).lastrowid
-    references = dict.fromkeys([*channels.get(event.level, ()), *heard])
-    writer.executemany(
-        "INSERT INTO delivery (event_id, reference, state, next_ns) VALUES (?, ?, 'waiting', ?)",
-        [(number, reference, event.at_ns) for reference in references],
-    )
-
-
-def _heard(writer: sqlite3.Connection, alert: str) -> Iterable[str]:
-    """Return who was to be told of `alert` since it last began to fire."""
-    rows = writer.execute(
-        """SELECT DISTINCT reference FROM alert_event JOIN delivery ON event_id = id WHERE alert = ?1 AND id >=
-            (SELECT max(id) FROM alert_event WHERE alert = ?1 AND name = 'alert.firing')""",
-        (alert,),
-    )
-    return [reference for (reference,) in rows]
+    return number or 0
 
 
 def _replace_health(writer: sqlite3.Connection, unhealthy: Sequence[RuleHealth]) -> None:

@@ -9,14 +9,14 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ihobs.store.database import Database
-from ihobs.store.state import controls
+from ihobs.store.state import controls, delivery_tables
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from ihobs.store.home import Home
 
-VERSION = 2
+VERSION = 3
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -36,6 +36,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations = Migrations("ihobs_state")
     migrations()(m001_alerts)
     migrations()(m002_controls)
+    migrations()(m003_delivery)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -49,6 +50,12 @@ def m001_alerts(database: sqlite_utils.Database) -> None:
 def m002_controls(database: sqlite_utils.Database) -> None:
     """Create controls and the history of their changes."""
     for statement in controls.SCHEMA:
+        database.execute(statement)
+
+
+def m003_delivery(database: sqlite_utils.Database) -> None:
+    """Create messages, groups, silences and acknowledgements; what waits to be delivered goes on waiting."""
+    for statement in (*delivery_tables.TABLES, *delivery_tables.CARRY_OVER):
         database.execute(statement)
 
 
