@@ -38,7 +38,7 @@ def refusal(call, *arguments):
 def test_each_encoding_comes_in_each_coding(encoding, coding):
     body = CODINGS[coding](encoding.encode(span_request(1, 2)))
     parcel = decode(body, coding_of(coding), encoding, LIMITS)
-    assert (ids(parcel), parcel.spans, parcel.rejections) == ([1, 2], 2, ())
+    assert (ids(parcel), parcel.items, parcel.rejections) == ([1, 2], 2, ())
     assert parcel.size_bytes == len(encoding.encode(span_request(1, 2)))
 
 
@@ -137,19 +137,19 @@ def test_what_holds_no_span_at_all_is_refused(body, encoding):
 @pytest.mark.parametrize(("body", "encoding"), [(b"", wire.PROTOBUF), (b"{}", wire.JSON), (b"[]", wire.JSON)])
 def test_an_empty_request_is_a_request(body, encoding):
     parcel = decode(body, IDENTITY, encoding, LIMITS)
-    assert (parcel.requests, parcel.spans) == ([], 0)
+    assert (parcel.requests, parcel.items) == ([], 0)
 
 
 def test_more_spans_than_can_ever_wait_are_refused():
-    limits = Limits(pending_spans=3)
-    assert decode(span_request(1, 2, 3).SerializeToString(), IDENTITY, wire.PROTOBUF, limits).spans == 3
+    limits = Limits(pending_items=3)
+    assert decode(span_request(1, 2, 3).SerializeToString(), IDENTITY, wire.PROTOBUF, limits).items == 3
     body = span_request(1, 2, 3, 4).SerializeToString()
     assert refusal(decode, body, IDENTITY, wire.PROTOBUF, limits)[0] == 413
 
 
 def test_a_large_request_is_divided_into_what_fits_a_transaction():
     body = span_request(*range(1, 8)).SerializeToString()
-    parcel = decode(body, IDENTITY, wire.PROTOBUF, Limits(group_spans=3))
+    parcel = decode(body, IDENTITY, wire.PROTOBUF, Limits(group_items=3))
     assert [len(request.resource_spans[0].scope_spans[0].spans) for request in parcel.requests] == [3, 3, 1]
     assert ids(parcel) == list(range(1, 8))
 

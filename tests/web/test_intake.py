@@ -48,8 +48,8 @@ class FaultyStore(TelemetryStore):
 def intake_of():
     started = []
 
-    def start(store, *, group_spans=10, **more):
-        intake = Intake(store, group_spans=group_spans, **more)
+    def start(store, *, group_items=10, **more):
+        intake = Intake(store, group_items=group_items, **more)
         intake.start()
         started.append(intake)
         return intake
@@ -86,7 +86,7 @@ def test_a_parcel_that_finds_it_idle_is_stored_alone_and_those_that_come_meanwhi
 
 def test_a_group_has_no_more_spans_than_it_may(home, intake_of):
     store = GatedStore(home)
-    intake = intake_of(store, group_spans=5)
+    intake = intake_of(store, group_items=5)
     answers = [intake.offer(parcel(1))]
     assert store.entered.acquire(timeout=BOUND_S)
     answers += [intake.offer(parcel(*range(first, first + 3))) for first in (10, 20, 30)]
@@ -113,7 +113,7 @@ def test_none_is_answered_before_its_commit(home, intake_of):
 
 def test_a_parcel_of_several_pieces_is_answered_after_the_last(home, intake_of):
     store = GatedStore(home)
-    intake = intake_of(store, group_spans=2)
+    intake = intake_of(store, group_items=2)
     requests = [span_request(1, 2), span_request(3, 4), span_request(5)]
     answer = intake.offer(Parcel(requests, 5, 100))
     for number in range(3):
@@ -195,7 +195,7 @@ def test_stopping_stores_what_was_offered_and_refuses_the_rest(home, intake_of):
 
 
 def test_an_empty_parcel_is_answered_at_once(home):
-    assert Intake(TelemetryStore(home), group_spans=1).offer(Parcel([], 0, 0)).result(0) == ()
+    assert Intake(TelemetryStore(home), group_items=1).offer(Parcel([], 0, 0)).result(0) == ()
 
 
 def test_its_lag_is_the_age_of_the_oldest_that_waits(home, intake_of):

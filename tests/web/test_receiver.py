@@ -120,7 +120,7 @@ def test_a_bomb_is_refused(listen):
 
 
 def test_when_too_much_waits_senders_are_told_to_come_again(listen):
-    receiver = listen(Limits(pending_spans=3), store=GatedStore)
+    receiver = listen(Limits(pending_items=3), store=GatedStore)
     first = threading.Thread(target=receiver.post, args=[span_request(1, 2)])
     first.start()
     assert receiver.store.entered.acquire(timeout=BOUND_S)

@@ -56,14 +56,13 @@ def read_delimited(stream: BinaryIO, limit_bytes: int, signal: Signal = SPANS) -
         where = f"request {number} at byte {position}"
         length, prefix_bytes = _read_length(stream)
         if length < 0:
-            yield _nothing(where, "the length before a request is damaged; what follows cannot be read")
+            yield _nothing(where, signal, "the length before a request is damaged; what follows cannot be read")
             return
         if not prefix_bytes:
             return
         if length > limit_bytes:
-            yield _nothing(
-                where, f"a request is longer than {limit_bytes} bytes; what follows was not read", str(length)
-            )
+            reason = f"a request is longer than {limit_bytes} bytes; what follows was not read"
+            yield _nothing(where, signal, reason, str(length))
             return
         payload = stream.read(length)
         if len(payload) < length:
@@ -73,8 +72,8 @@ def read_delimited(stream: BinaryIO, limit_bytes: int, signal: Signal = SPANS) -
         yield decode_request(payload, where, signal)
 
 
-def _nothing(where: str, reason: str, found: str = "") -> Decoded:
-    return Decoded(where, rejections=[Rejected(where, reason, found)])
+def _nothing(where: str, signal: Signal, reason: str, found: str = "") -> Decoded:
+    return Decoded(where, signal.request(), [Rejected(where, reason, found)])
 
 
 def _read_length(stream: BinaryIO) -> tuple[int, int]:

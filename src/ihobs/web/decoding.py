@@ -1,4 +1,4 @@
-"""From the body of a request to spans: decompressed within a bound, then decoded, saving what is whole."""
+"""From the body of a request to spans or log records: decompressed within a bound, decoded, saving what is whole."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ihobs.spans.batch import Rejection
-from ihobs.spans.decode import count_spans, divide
+from ihobs.spans.decode import divide
 from ihobs.spans.decoded import Decoded, Rejected
 from ihobs.spans.json_documents import read_documents
 from ihobs.spans.otlp_json import decode_document
 from ihobs.spans.otlp_protobuf import decode_request
+from ihobs.spans.signals import SPANS, Signal
 from ihobs.web.wire import JSON, PROTOBUF, RefusalError, Wire, listed
 
 if TYPE_CHECKING:
@@ -41,16 +41,16 @@ _WHERE = "the request"
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """The spans of one HTTP request.
+    """The spans, or log records, of one request.
 
     Attributes:
-        requests: each of so few spans that it fits into one transaction.
-        spans: how many there are. size_bytes: of the decompressed body.
+        requests: each of so few that it fits into one transaction.
+        items: how many there are. size_bytes: of the decompressed body.
         rejections: what could not be decoded.
     """
 
-    requests: Sequence[ExportTraceServiceRequest]
-    spans: int
+    requests: Sequence[Any]
+    items: int
     size_bytes: int
     rejections: tuple[Rejection, ...] = ()
 
@@ -68,18 +68,18 @@ def coding_of(content_encoding: str) -> str:
     return coding
 
 
-def decode_at_once(body: bytes, coding: str, wire: Wire, limits: Limits) -> Parcel | None:
+def decode_at_once(body: bytes, coding: str, wire: Wire, limits: Limits, signal: Signal = SPANS) -> Parcel | None:
     """Return the parcel of a body that takes next to no time; None: leave it to `decode`, on another thread."""
     if wire is not PROTOBUF or coding != IDENTITY or len(body) > INLINE_BYTES:
         return None
     try:
-        request = ExportTraceServiceRequest.FromString(body)
+        request = signal.request.FromString(body)
     except DecodeError:
         return None
-    return _parcel([Decoded(_WHERE, request)], len(body), limits)
+    return _parcel([Decoded(_WHERE, request)], len(body), limits, signal)
 
 
-def decode(body: bytes, coding: str, wire: Wire, limits: Limits) -> Parcel:
+def decode(body: bytes, coding: str, wire: Wire, limits: Limits, signal: Signal = SPANS) -> Parcel:
     """Return the parcel of a body. A damaged one loses what is damaged, and no more.
 
     Raises:
@@ -87,8 +87,8 @@ def decode(body: bytes, coding: str, wire: Wire, limits: Limits) -> Parcel:
     """
     data = body if coding == IDENTITY else inflate(body, coding, limits.body_bytes)
     if wire is JSON:
-        return _parcel(list(_documents(data, limits)), len(data), limits)
-    return _parcel([decode_request(data, _WHERE)], len(data), limits)
+        return _parcel(list(_documents(data, limits, signal)), len(data), limits, signal)
+    return _parcel([decode_request(data, _WHERE, signal)], len(data), limits, signal)
 
 
 def inflate(body: bytes, coding: str, limit_bytes: int) -> bytes:
@@ -122,24 +122,25 @@ def _window(body: bytes, coding: str) -> int:
     return _ZLIB if body[:1] == bytes((_ZLIB_HEAD,)) else _RAW
 
 
-def _documents(data: bytes, limits: Limits) -> Iterator[Decoded]:
+def _documents(data: bytes, limits: Limits, signal: Signal) -> Iterator[Decoded]:
     """Yield what each JSON document of a body holds: one, or several as lines, as in files of the Collector."""
     for found in read_documents(io.BytesIO(data), _WHERE, limits.body_bytes):
         if isinstance(found, Rejected):
-            yield Decoded(found.where, rejections=[found])
+            yield Decoded(found.where, signal.request(), [found])
         else:
-            yield decode_document(found.value, found.where)
+            yield decode_document(found.value, found.where, signal)
 
 
-def _parcel(decoded: Sequence[Decoded], size_bytes: int, limits: Limits) -> Parcel:
+def _parcel(decoded: Sequence[Decoded], size_bytes: int, limits: Limits, signal: Signal) -> Parcel:
     lost: dict[str, int] = {}
     for each in decoded:
         for rejected in each.rejections:
             lost[rejected.reason] = lost.get(rejected.reason, 0) + rejected.count
-    spans = sum(count_spans(each.request) for each in decoded)
-    if not decoded or (lost and not spans):
+    items = sum(signal.count(each.request) for each in decoded)
+    if not decoded or (lost and not items):
         raise RefusalError(400, listed(lost) or "the request is empty")
-    if spans > limits.pending_spans:
-        raise RefusalError(413, f"the request has more than {limits.pending_spans} spans; send less at once")
-    requests = [part for each in decoded for part in divide(each.request, limits.group_spans) if count_spans(part)]
-    return Parcel(requests, spans, size_bytes, tuple(Rejection(*item) for item in lost.items()))
+    if items > limits.pending_items:
+        raise RefusalError(413, f"the request has more than {limits.pending_items} {signal.nouns}; send less at once")
+    divided = (part for each in decoded for part in divide(each.request, limits.group_items, signal))
+    requests = [part for part in divided if signal.count(part)]
+    return Parcel(requests, items, size_bytes, tuple(Rejection(*item) for item in lost.items()))

@@ -7,24 +7,22 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ihobs.clock import SECOND_NS, Clock, now_ns
 from ihobs.errors import StoreUnavailableError
 from ihobs.guard import guard
 from ihobs.spans.batch import Rejection
-from ihobs.spans.decode import count_spans
+from ihobs.spans.signals import SPANS, Signal
 from ihobs.store.wake import notify
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
+    from ihobs.store.home import Home
     from ihobs.store.ingest import IngestResult
-    from ihobs.store.telemetry import TelemetryStore
     from ihobs.web.decoding import Parcel
 
 Answer = Future[tuple[Rejection, ...]]
-"""Says, after the commit, which spans of a parcel were refused."""
+"""Says, after the commit, what of a parcel was refused."""
 
 JOIN_S = 30.0
 """How long `stop` waits for the last commits: longer than the store waits for its lock."""
@@ -39,8 +37,8 @@ class IntakeState:
     """What an intake says about itself.
 
     Attributes:
-        accepted, duplicates: spans since the start.
-        rejected: reason -> spans since the start; those that could not be decoded are not among them.
+        accepted, duplicates: spans, or log records, since the start.
+        rejected: reason -> how many since the start; those that could not be decoded are not among them.
         commits: transactions since the start. commit_ns: how long they took together.
         lag_ns: how long the oldest request that waits has waited; 0 when none does.
         failed: why the last transaction failed, or an empty string. failed_ns: when.
@@ -70,25 +68,40 @@ class _Waiting:
 class _Piece(NamedTuple):
     """A request that is stored as a whole, and the parcel it is from."""
 
-    request: ExportTraceServiceRequest
-    spans: int
+    request: Any
+    items: int
     parcel: _Waiting
+
+
+class Store(Protocol):
+    """What takes requests: a TelemetryStore, or its `logs`."""
+
+    @property
+    def home(self) -> Home:
+        """Where it is."""
+
+    def ingest_many(self, requests: Sequence[Any]) -> IngestResult:
+        """Store requests in one transaction."""
+
+    def close(self) -> None:
+        """Close the connections of this thread."""
 
 
 class Intake:
     """Stores parcels in the order in which they were offered, between `start` and `stop`.
 
     A parcel that finds the thread idle is stored at once, alone; those that come meanwhile are stored together,
-    up to `group_spans` spans a transaction.
+    up to `group_items` spans or log records a transaction.
 
     Args:
         store: used by the thread of the intake only.
-        group_spans: most spans that requests which share a transaction have together.
+        group_items: most spans that requests which share a transaction have together.
+        signal: what the requests hold.
         clock: tells the time.
     """
 
-    def __init__(self, store: TelemetryStore, *, group_spans: int, clock: Clock = now_ns) -> None:
-        self._store, self._group_spans, self._clock = store, group_spans, clock
+    def __init__(self, store: Store, *, group_items: int, signal: Signal = SPANS, clock: Clock = now_ns) -> None:
+        self._store, self._group_items, self._signal, self._clock = store, group_items, signal, clock
         self._changed = threading.Condition()
         self._queue: deque[_Piece] = deque()
         self._taken: list[_Piece] = []
@@ -101,7 +114,7 @@ class Intake:
     def start(self) -> None:
         """Begin to store."""
         self._open = True
-        self._thread = threading.Thread(target=self._run, name="ihobs-ingest", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"ihobs-ingest-{self._signal.items}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -123,7 +136,7 @@ class Intake:
         if not parcel.requests:
             waiting.answer.set_result(())
             return waiting.answer
-        pieces = [_Piece(request, count_spans(request), waiting) for request in parcel.requests]
+        pieces = [_Piece(request, self._signal.count(request), waiting) for request in parcel.requests]
         with self._changed:
             if self._open:
                 self._queue.extend(pieces)
@@ -166,11 +179,11 @@ class Intake:
         with self._changed:
             self._taken = []
             self._changed.wait_for(lambda: self._queue or not self._open)
-            spans = 0
-            while self._queue and (not spans or spans + self._queue[0].spans <= self._group_spans):
+            items = 0
+            while self._queue and (not items or items + self._queue[0].items <= self._group_items):
                 piece = self._queue.popleft()
                 self._taken.append(piece)
-                spans += piece.spans
+                items += piece.items
             return self._taken
 
     def _commit(self, pieces: Sequence[_Piece]) -> None:
@@ -203,7 +216,7 @@ class Intake:
             pieces[rejection.request].parcel.rejections.append(rejection)
         for piece in pieces:
             self._finish(piece)
-        if result.accepted:
+        if result.accepted and self._signal is SPANS:  # no rule looks at logs
             notify(self._store.home)
 
     def _fail(self, pieces: Sequence[_Piece], error: Exception, reason: str) -> None:

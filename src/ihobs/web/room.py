@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 
 class Room:
-    """Counts bytes and spans of all requests in hand. Safe for threads."""
+    """Counts bytes and items (spans and log records) of all requests in hand. Safe for threads."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
-        self.size_bytes = self.spans = self.requests = 0
+        self.size_bytes = self.items = self.requests = 0
 
     def share(self) -> Share:
         """Return the share of one request, to be used in a `with` statement."""
         return Share(self)
 
-    def change(self, *, requests: int = 0, size_bytes: int = 0, spans: int = 0) -> bool:
+    def change(self, *, requests: int = 0, size_bytes: int = 0, items: int = 0) -> bool:
         """Take room, or give it back when negative; return whether there was enough."""
         with self._lock:
-            size_bytes, spans = self.size_bytes + size_bytes, self.spans + spans
-            grows = size_bytes > self.size_bytes or spans > self.spans
-            if grows and (size_bytes > self._limits.pending_bytes or spans > self._limits.pending_spans):
+            size_bytes, items = self.size_bytes + size_bytes, self.items + items
+            grows = size_bytes > self.size_bytes or items > self.items
+            if grows and (size_bytes > self._limits.pending_bytes or items > self._limits.pending_items):
                 return False
-            self.size_bytes, self.spans = size_bytes, spans
+            self.size_bytes, self.items = size_bytes, items
             self.requests += requests
             return True
 
@@ -42,18 +42,18 @@ class Share:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._size_bytes = self._spans = 0
+        self._size_bytes = self._items = 0
 
-    def take(self, *, size_bytes: int = 0, spans: int = 0) -> None:
+    def take(self, *, size_bytes: int = 0, items: int = 0) -> None:
         """Take so much more.
 
         Raises:
             RefusalError: 429, there is no room now.
         """
-        if not self._room.change(size_bytes=size_bytes, spans=spans):
+        if not self._room.change(size_bytes=size_bytes, items=items):
             raise RefusalError(429, "too much is waiting to be stored; try again later")
         self._size_bytes += size_bytes
-        self._spans += spans
+        self._items += items
 
     def __enter__(self) -> Self:
         self._room.change(requests=1)
@@ -62,4 +62,4 @@ class Share:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._room.change(requests=-1, size_bytes=-self._size_bytes, spans=-self._spans)
+        self._room.change(requests=-1, size_bytes=-self._size_bytes, items=-self._items)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,11 @@ from ihobs.web.openmetrics import Family, Sample, counter, gauge
 from ihobs.web.recent import recent
 
 if TYPE_CHECKING:
+    from ihobs.spans.signals import Signal
     from ihobs.store.database import Database
     from ihobs.store.home import Home
-    from ihobs.web.intake import Intake
+    from ihobs.web.exports import ExportReceiver
     from ihobs.web.room import Room
-    from ihobs.web.traces import TraceReceiver
 
 Answers = Mapping[tuple[str, int], int]
 """(path, status) -> how many answers."""
@@ -33,6 +33,7 @@ class Vitals:
 
     Attributes:
         home: the home. telemetry, state: its databases.
+        room: of all requests in hand. receivers: of each signal.
         has_duties: whether this process evaluates the rules.
         clock: tells the time.
     """
@@ -40,11 +41,14 @@ class Vitals:
     home: Home
     telemetry: Database
     state: Database
-    intake: Intake
     room: Room
-    receiver: TraceReceiver
+    receivers: Sequence[ExportReceiver]
     has_duties: Callable[[], bool]
     clock: Clock
+
+    def of(self, signal: Signal) -> ExportReceiver:
+        """Return the receiver of a signal."""
+        return next(receiver for receiver in self.receivers if receiver.signal is signal)
 
     def families(self, answers: Answers) -> Iterator[Family]:
         """Yield what is shown, as it is now.
@@ -81,16 +85,20 @@ class Vitals:
         yield Family("ihobs_database_size_bytes", "gauge", "Databases with their logs.", samples, "bytes")
 
     def _receiver(self, answers: Answers) -> Iterator[Family]:
-        state = self.intake.state()
-        spans = {"accepted": state.accepted, "duplicate": state.duplicates}
-        yield counter("ihobs_ingested_spans", "Spans that were received, new or known.", spans, "outcome")
-        rejected = Counter(state.rejected) + Counter(self.receiver.undecodable)
-        yield counter("ihobs_rejected_spans", "Spans that were refused.", rejected, "reason")
+        states = [receiver.intake.state() for receiver in self.receivers]
+        for receiver, state in zip(self.receivers, states, strict=True):
+            items, name = receiver.signal.nouns.capitalize(), receiver.signal.nouns.replace(" ", "_")
+            received = {"accepted": state.accepted, "duplicate": state.duplicates}
+            yield counter(f"ihobs_ingested_{name}", f"{items} that were received, new or known.", received, "outcome")
+            rejected = Counter(state.rejected) + Counter(receiver.undecodable)
+            yield counter(f"ihobs_rejected_{name}", f"{items} that were refused.", rejected, "reason")
         samples = [Sample(count, {"path": path, "code": str(code)}) for (path, code), count in sorted(answers.items())]
         yield Family("ihobs_http_requests", "counter", "Requests that were answered.", samples)
         yield gauge("ihobs_ingest_pending_requests", "Requests that wait for their answer.", self.room.requests)
-        yield gauge("ihobs_ingest_pending_spans", "Spans that wait for their commit.", self.room.spans)
+        yield gauge("ihobs_ingest_pending_spans", "Spans and log records that wait for a commit.", self.room.items)
         yield gauge("ihobs_ingest_pending_bytes", "Bytes of requests in hand.", self.room.size_bytes, "bytes")
-        yield gauge("ihobs_ingest_lag_seconds", "Age of the oldest that waits.", state.lag_ns / SECOND_NS, "seconds")
-        took = [Sample(state.commits, suffix="_count"), Sample(state.commit_ns / SECOND_NS, suffix="_sum")]
+        lag_ns = max(state.lag_ns for state in states)
+        yield gauge("ihobs_ingest_lag_seconds", "Age of the oldest that waits.", lag_ns / SECOND_NS, "seconds")
+        commits, commit_ns = (sum(getattr(state, name) for state in states) for name in ("commits", "commit_ns"))
+        took = [Sample(commits, suffix="_count"), Sample(commit_ns / SECOND_NS, suffix="_sum")]
         yield Family("ihobs_ingest_commit_seconds", "summary", "Transactions and their time.", took, "seconds")

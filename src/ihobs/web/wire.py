@@ -1,6 +1,6 @@
 """How OTLP/HTTP is answered: in the encoding of the request, protobuf or JSON.
 
-opentelemetry.io/docs/specs/otlp/#otlphttp-response: success is an ExportTraceServiceResponse, anything else a
+opentelemetry.io/docs/specs/otlp/#otlphttp-response: success is an Export...ServiceResponse, anything else a
 google.rpc.Status; 429 and 503 ask for another try after `Retry-After` seconds, other failures ask for none.
 """
 
@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.responses import Response
+
+from ihobs.spans.signals import LOGS, SPANS
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from ihobs.spans.batch import Rejection
+    from ihobs.spans.signals import Signal
 
 RETRY_AFTER_S = 1
 """When a sender may try again: a full queue is worked off in about two seconds, a lock is held for less."""
@@ -78,16 +82,30 @@ def wire_of(content_type: str) -> Wire | None:
     return _WIRES.get(content_type.partition(";")[0].strip().lower())
 
 
-def accepted(wire: Wire, rejections: Iterable[Rejection]) -> Response:
-    """Return the answer to a request whose spans are stored, but for those that were rejected."""
+_SUCCESSES: Mapping[str, tuple[type[Message], str]] = {
+    SPANS.noun: (ExportTraceServiceResponse, "rejected_spans"),
+    LOGS.noun: (ExportLogsServiceResponse, "rejected_log_records"),
+}
+"""The answer to a request of each signal, and its field for how many were refused."""
+
+
+def success(rejections: Iterable[Rejection], signal: Signal) -> Message:
+    """Return the message that says that everything is stored, but for what was rejected."""
     reasons: dict[str, int] = {}
     for rejection in rejections:
         reasons[rejection.reason] = reasons.get(rejection.reason, 0) + rejection.count
-    answer = ExportTraceServiceResponse()
+    make, field = _SUCCESSES[signal.noun]
+    answer: Any = make()
     if reasons:
-        answer.partial_success.rejected_spans = sum(reasons.values())
+        setattr(answer.partial_success, field, sum(reasons.values()))
         answer.partial_success.error_message = listed(reasons)
-    return Response(wire.encode(answer), media_type=wire.content_type)
+    message: Message = answer
+    return message
+
+
+def accepted(wire: Wire, rejections: Iterable[Rejection], signal: Signal = SPANS) -> Response:
+    """Return the answer to a request that is stored, but for what was rejected."""
+    return Response(wire.encode(success(rejections, signal)), media_type=wire.content_type)
 
 
 def refused(wire: Wire | None, refusal: RefusalError) -> Response:

@@ -1,4 +1,4 @@
-"""`POST /v1/traces`: read the body within bounds, decode it, and answer when it is committed."""
+"""`POST /v1/traces` and `/v1/logs`: read the body within bounds, decode it, and answer when it is committed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ihobs.web.wire import RefusalError
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from ihobs.spans.signals import Signal
     from ihobs.web.limits import Limits
     from ihobs.web.room import Room, Share
 
@@ -26,27 +27,28 @@ CLIENT_CLOSED_REQUEST = 499
 """What nginx logs for a sender that went away before its answer. Nobody reads it; it is counted."""
 
 
-class TraceReceiver:
-    """Answers requests that bring spans.
+class ExportReceiver:
+    """Answers requests that bring spans, or log records.
 
     Args:
+        signal: which of the two.
         intake: stores them.
         room: what all requests together may take.
         limits: bounds of each.
     """
 
-    def __init__(self, intake: Intake, room: Room, limits: Limits) -> None:
-        self._intake, self._room, self._limits = intake, room, limits
+    def __init__(self, signal: Signal, intake: Intake, room: Room, limits: Limits) -> None:
+        self.signal, self.intake, self._room, self._limits = signal, intake, room, limits
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="ihobs-decode")
         self._undecodable: Counter[str] = Counter()
 
     @property
     def undecodable(self) -> Mapping[str, int]:
-        """Spans that could not be decoded since the start, by reason."""
+        """What could not be decoded since the start, by reason."""
         return self._undecodable
 
     async def answer(self, request: Request) -> Response:
-        """Store the spans of `request`; say so only after the commit."""
+        """Store what `request` brings; say so only after the commit."""
         encoding = wire.wire_of(request.headers.get("content-type", ""))
         if encoding is None:
             reason = "the Content-Type must be application/x-protobuf or application/json"
@@ -54,14 +56,14 @@ class TraceReceiver:
         try:
             with self._room.share() as share:
                 parcel = await self._parcel(request, encoding, share)
-                refused = await asyncio.wrap_future(self._intake.offer(parcel))
+                refused = await asyncio.wrap_future(self.intake.offer(parcel))
         except RefusalError as refusal:
             return wire.refused(encoding, refusal)
         except StoreUnavailableError as error:
             return wire.refused(encoding, RefusalError(503, f"the store cannot commit now: {error.reason}"))
         except IngestFaultError:
             return wire.refused(encoding, RefusalError(500, "ihobs failed; its log says why"))
-        return wire.accepted(encoding, (*parcel.rejections, *refused))
+        return wire.accepted(encoding, (*parcel.rejections, *refused), self.signal)
 
     def close(self) -> None:
         """Give the decoding thread back."""
@@ -70,11 +72,11 @@ class TraceReceiver:
     async def _parcel(self, request: Request, encoding: wire.Wire, share: Share) -> Parcel:
         coding = coding_of(request.headers.get("content-encoding", ""))
         body = await self._body(request, share)
-        parcel = decode_at_once(body, coding, encoding, self._limits)
+        parcel = decode_at_once(body, coding, encoding, self._limits, self.signal)
         if parcel is None:
-            loop = asyncio.get_running_loop()
-            parcel = await loop.run_in_executor(self._decoder, decode, body, coding, encoding, self._limits)
-        share.take(size_bytes=max(0, parcel.size_bytes - len(body)), spans=parcel.spans)
+            loop, arguments = asyncio.get_running_loop(), (body, coding, encoding, self._limits, self.signal)
+            parcel = await loop.run_in_executor(self._decoder, decode, *arguments)
+        share.take(size_bytes=max(0, parcel.size_bytes - len(body)), items=parcel.items)
         for rejection in parcel.rejections:
             self._undecodable[rejection.reason] += rejection.count
         return parcel
