@@ -1,7 +1,8 @@
 """The duties process: evaluates the rules, tells receivers and plug-ins, and keeps the store in order.
 
 One process of a home has the duties: whoever holds the lock `locks/duties`, which the kernel frees when it dies.
-Three threads share the work, so that a slow receiver delays no evaluation, and neither delays upkeep.
+Three threads share the work, so that a slow receiver delays no evaluation, and neither delays upkeep; each destination
+of `ihobs.forward` has one more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ihobs.delivery.outbox import Outbox
 from ihobs.delivery.policy import policy_of
 from ihobs.delivery.sending import Sender
 from ihobs.errors import IhobsError
+from ihobs.forward.forwarding import Forwarding
 from ihobs.guard import guard
 from ihobs.plugins import redaction_by
 from ihobs.store import prices
@@ -95,6 +97,9 @@ class Duties:
         self._couriers = Threads(self._mail.set)
         sender = Sender(plugins, Addresses(home, settings.receivers), clock)
         self._outbox = Outbox(self._state, policy_of(settings, home, receivers), sender, clock, self._couriers)
+        self._forwarding = Forwarding(
+            home, self._store.database, self._state, settings, self._attempt, hook=hook, clock=clock
+        )
         self._threads: list[threading.Thread] = []
         self._complaints: dict[str, str] = {}
         self._offered_ns: int | None = None
@@ -122,12 +127,13 @@ class Duties:
             threading.Thread(target=self._repeat, args=item, name=f"ihobs-{item[0]}", daemon=True)
             for item in turns.items()
         ]
+        self._forwarding.start()
         for thread in self._threads:
             thread.start()
         return True
 
     def stop(self) -> None:
-        """Finish what is being done, price, evaluate and deliver once more, and give the duties back."""
+        """Finish what is being done, price, evaluate, deliver and forward once more, and give the duties back."""
         if not self._threads:
             return
         self._stopping.set()
@@ -143,6 +149,7 @@ class Duties:
             self._attempt("evaluate", self._evaluate)
             self._attempt("deliver", self._deliver_the_rest)
             self._attempt("end", lambda: progress.record_reached(self._state, progress.DUTIES, self._clock()))
+        self._forwarding.stop()
         self._threads = []
         self._close_connections()
         self._held.close()
@@ -179,6 +186,7 @@ class Duties:
 
     def _watch(self) -> None:
         """Evaluate, then wait until something was committed or a deadline has come."""
+        self._forwarding.wake()
         seen = self._store.database.data_version()  # what is committed from here on is looked at in the next pass
         deadline_ns = self._evaluate()
         self._stopping.wait(PAUSE_S)

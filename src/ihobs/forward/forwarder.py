@@ -189,7 +189,8 @@ class Forwarder:
         if not done:
             return True
         if any(walk.sent_spans for walk in done):
-            self._limit_bytes = max(MIN_BATCH_BYTES, min(self._limit_bytes, *(walk.limit_bytes for walk in done)))
+            smallest = min(walk.limit_bytes for walk in done)
+            self._limit_bytes = min(self._limit_bytes, max(MIN_BATCH_BYTES, smallest))
         progress = Progress(
             done[-1].payload_id,
             done[-1].received_ns,

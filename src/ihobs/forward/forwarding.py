@@ -64,22 +64,32 @@ class Forwarding:
     chance: Callable[[], float] = random.random
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _lines: list[_Line] = field(default_factory=list)
+    _is_enrolled: bool = False
 
     def start(self) -> None:
-        """Begin to forward. New destinations begin where they are configured to.
-
-        Raises:
-            StoreUnavailableError: the home cannot be used.
-        """
-        destinations = destinations_of(self.settings, self.environ)
-        enrol(self.telemetry, {one.name: Enrolment(one.fingerprint(), one.from_beginning) for one in destinations})
+        """Begin to forward. New destinations begin where they are configured to."""
+        self._is_enrolled = self.attempt("forward", self._enrol)
         watch = Watch(self.state, self.clock)
         self._lines = [
-            _Line(one.name, self.forwarder(one, lambda: bool(watch.value(FORWARD_PAUSED))), self.attempt, self.clock)
-            for one in destinations
+            _Line(one.name, self.forwarder(one, lambda: bool(watch.value(FORWARD_PAUSED))), self)
+            for one in destinations_of(self.settings, self.environ)
         ]
         for line in self._lines:
             line.thread.start()
+
+    def prepare(self) -> None:
+        """See that the destinations have cursors: the home may have been locked at the start.
+
+        Raises:
+            StoreUnavailableError: it still is.
+        """
+        if not self._is_enrolled:
+            self._enrol()
+            self._is_enrolled = True
+
+    def _enrol(self) -> None:
+        destinations = destinations_of(self.settings, self.environ)
+        enrol(self.telemetry, {one.name: Enrolment(one.fingerprint(), one.from_beginning) for one in destinations})
 
     def wake(self) -> None:
         """Say that something was committed."""
@@ -127,8 +137,9 @@ def open_sender(destination: Destination, clock: Clock) -> Sender:
 class _Line:
     """One destination and its thread."""
 
-    def __init__(self, name: str, forwarder: Forwarder, attempt: Attempt, clock: Clock) -> None:
-        self._name, self._forwarder, self._attempt, self._clock = name, forwarder, attempt, clock
+    def __init__(self, name: str, forwarder: Forwarder, whole: Forwarding) -> None:
+        self._name, self._forwarder, self._whole = name, forwarder, whole
+        self._attempt, self._clock = whole.attempt, whole.clock
         self._next_ns: int | None = None
         self.bell, self.stopping = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._run, name=f"ihobs-forward-{name}", daemon=True)
@@ -149,6 +160,7 @@ class _Line:
         return self._attempt(f"forward {self._name}", self._take_turn)
 
     def _take_turn(self) -> None:
+        self._whole.prepare()
         self._next_ns = self._forwarder.turn()
 
     def _has_more(self) -> bool:

@@ -118,6 +118,8 @@ def enrol(database: Database, configured: Mapping[str, Enrolment]) -> None:
 
     A destination whose configuration has changed is no longer paused.
     """
+    if not configured and not any(one.active for one in backlogs(database)):
+        return
     with database.write() as connection:
         current = store_id(connection, database)
         newest = connection.execute(
