@@ -169,7 +169,7 @@ def test_one_span_that_is_too_large_is_a_dead_letter_and_the_others_are_sent(pla
     backend.answer = lambda request: Reply(413 if "huge" in names_of(request) else 200, text="too much")
     drain(line, clock)
     assert backend.names() == {"a": 1, "b": 1, "c": 1}
-    [letter] = forwarding.dead_letters(place.store.database, "there", limit=9)
+    [letter] = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
     assert (letter.reason, letter.span_id) == ("answers 413: too much", (3).to_bytes(8))
 
 
@@ -186,7 +186,7 @@ def test_spans_that_are_refused_become_dead_letters_and_every_other_is_sent_once
     sent = backend.names()
     assert len(sent) == 32 - len(bad)
     assert set(sent.values()) == {1}
-    letters = forwarding.dead_letters(place.store.database, "there", limit=9)
+    letters = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
     assert {letter.reason for letter in letters} == {f"answers {status}: bad span"}
     assert len(letters) == place.backlog().dead_letters == len(bad)
     assert place.losses() == {"forward:there: refused": len(bad)}
@@ -315,7 +315,7 @@ def test_dead_letters_are_sent_again_when_somebody_asks(place, forward, backend,
     assert forwarding.ask_again(place.store.database, "there") == 2
     assert drain(line, clock) is None
     assert backend.names() == {"a": 1, "bad": 1}
-    [letter] = forwarding.dead_letters(place.store.database, "there", limit=9)
+    [letter] = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
     assert letter.reason == "answers 400: still"
 
 
@@ -328,7 +328,7 @@ def test_a_dead_letter_that_is_no_longer_stored_says_so(place, forward, backend,
         connection.execute("DELETE FROM payload")
     forwarding.ask_again(place.store.database, "there")
     drain(line, clock)
-    [letter] = forwarding.dead_letters(place.store.database, "there", limit=9)
+    [letter] = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
     assert letter.reason == "is no longer stored"
 
 

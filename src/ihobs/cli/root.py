@@ -25,7 +25,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "alerts": Entry("ihobs.cli.alerts", "alerts", "See what is firing, and since when."),
     "config": Entry("ihobs.cli.config", "config", "Check the configuration, and see where each value came from."),
+    "controls": Entry("ihobs.cli.controls", "controls", "See and set what holds for a while."),
     "demo": Entry("ihobs.cli.demo", "demo", "Watch a real orchestrator go wrong and recover, in under a minute."),
+    "destinations": Entry("ihobs.cli.destinations", "destinations", "See what waits for each destination."),
     "exec": Entry("ihobs.cli.exec_", "exec_", "Run a command under observation: ihobs exec -- python app.py."),
     "import": Entry("ihobs.cli.import_group", "import_", "Bring spans in from OTLP files, or runs from LangSmith."),
     "init": Entry("ihobs.cli.init", "init", "Write a commented ihobs.yaml and make the home."),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ihobs.clock import HOUR_NS, MINUTE_NS, SECOND_NS, Clock
 from ihobs.forward import again
-from ihobs.store.forwarding import Progress, Trouble, advance, dead_letters, postpone, read_cursor, settle_again
+from ihobs.store.forwarding import Progress, Trouble, advance, letters_to_send, postpone, read_cursor, settle_again
 
 if TYPE_CHECKING:
     from ihobs.forward.answers import Answer
@@ -110,7 +110,7 @@ class Forwarder:
 
     def _send_again(self, cursor: Cursor) -> int | None:
         """Send the dead letters that somebody asked for; return when to come back."""
-        letters = dead_letters(self.database, cursor.name, limit=AGAIN_AT_ONCE, again=True)
+        letters = letters_to_send(self.database, cursor.name, limit=AGAIN_AT_ONCE)
         if not letters:
             return None
         walk, asked = again.walk_of(letters, self.reader, self._limit_bytes)

@@ -332,13 +332,24 @@ def backlogs(database: Database) -> tuple[Backlog, ...]:
     return tuple(Backlog(*row) for row in rows)
 
 
-def dead_letters(database: Database, name: str, *, limit: int, again: bool = False) -> list[DeadLetter]:
-    """Return the oldest dead letters of a destination; with `again`, of those that are to be sent again."""
+def letters_to_send(database: Database, name: str, *, limit: int) -> list[DeadLetter]:
+    """Return the oldest dead letters of a destination that somebody wants to be sent again."""
     with database.read() as connection:
         rows = connection.execute(
             "SELECT payload_id, trace_id, span_id, reason, id, at_ns FROM dead_letter "
-            "WHERE destination = ? AND again >= ? ORDER BY id LIMIT ?",
-            [name, again, limit],
+            "WHERE destination = ? AND again ORDER BY id LIMIT ?",
+            [name, limit],
+        )
+        return [DeadLetter(*row) for row in rows]
+
+
+def newest_dead_letters(database: Database, name: str, *, limit: int) -> list[DeadLetter]:
+    """Return the newest dead letters of a destination, newest first."""
+    with database.read() as connection:
+        rows = connection.execute(
+            "SELECT payload_id, trace_id, span_id, reason, id, at_ns FROM dead_letter "
+            "WHERE destination = ? ORDER BY id DESC LIMIT ?",
+            [name, limit],
         )
         return [DeadLetter(*row) for row in rows]
 
