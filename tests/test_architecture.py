@@ -37,7 +37,7 @@ FLOORS = (
     },
     {"plugins", "testing", "redact", "spans", "store"},
     {"delivery", "telemetry", "alerts", "langsmith", "forward"},
-    {"duties", "demo", "web", "cli"},
+    {"duties", "demo", "web", "doctor", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
 
@@ -47,6 +47,7 @@ ARROWS = {
     ("checks", "schemas"),
     ("checks", "settings"),
     ("cli", "demo"),
+    ("cli", "doctor"),
     ("cli", "duties"),
     ("cli", "web"),
     ("config", "checks"),

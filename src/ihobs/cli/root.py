@@ -28,6 +28,7 @@ COMMANDS = {
     "controls": Entry("ihobs.cli.controls", "controls", "See and set what holds for a while."),
     "demo": Entry("ihobs.cli.demo", "demo", "Watch a real orchestrator go wrong and recover, in under a minute."),
     "destinations": Entry("ihobs.cli.destinations", "destinations", "See what waits for each destination."),
+    "doctor": Entry("ihobs.cli.doctor", "doctor", "Look at everything that can be wrong, and say what to do."),
     "exec": Entry("ihobs.cli.exec_", "exec_", "Run a command under observation: ihobs exec -- python app.py."),
     "import": Entry("ihobs.cli.import_group", "import_", "Bring spans in from OTLP files, or runs from LangSmith."),
     "init": Entry("ihobs.cli.init", "init", "Write a commented ihobs.yaml and make the home."),

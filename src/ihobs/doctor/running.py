@@ -1,0 +1,102 @@
+"""What runs: who has the duties, what waits and was lost, rules that cannot be evaluated, and clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ihobs.clock import DAY_NS, MINUTE_NS, isoformat
+from ihobs.doctor.finding import Finding, ok, problem, warning
+from ihobs.store.arrivals import arrivals
+from ihobs.store.health import health
+from ihobs.store.losses import read_losses
+from ihobs.store.spool import ENDPOINT_SPOOL, SPOOL, Spool
+from ihobs.store.state.alerts import unhealthy_rules
+
+if TYPE_CHECKING:
+    from ihobs.doctor.examined import Examined
+
+DUTIES_LOCK = "duties"
+LOSS_MATTERS_NS = DAY_NS
+WAIT_MATTERS_NS = MINUTE_NS
+SKEW_WINDOW_NS = 15 * MINUTE_NS
+AHEAD_S, BEHIND_S = -5.0, 60.0
+"""A median delay below the first: a clock is ahead. Above the second: it is behind, or deliveries wait."""
+
+
+def duties(examined: Examined) -> Iterator[Finding]:
+    """Whether a process evaluates the rules and delivers."""
+    if examined.home is None or examined.settings.endpoint:
+        return
+    owner = examined.home.lock_owner(DUTIES_LOCK)
+    if owner is not None:
+        yield ok("duties", f"process {owner} evaluates the rules")
+        return
+    live_ns = health(examined.telemetry, now_ns=examined.clock()).live_ns if examined.telemetry else None
+    if live_ns is not None:
+        yield problem(
+            "duties", f"no process has them, though spans came in at {isoformat(live_ns)}",
+            "no rule is evaluated, nothing is delivered or forwarded", "run 'ihobs serve', or start programs with "
+            "'ihobs exec --'",
+        )  # fmt: skip
+    else:
+        yield ok("duties", "no process has them, and no program is being watched")
+
+
+def waiting(examined: Examined) -> Iterator[Finding]:
+    """Whether spans wait on disk that nobody takes."""
+    for name, takes in ((SPOOL, "a duties process"), (ENDPOINT_SPOOL, "a program that reaches the endpoint")):
+        found = Spool(examined.home_path / name).waiting()
+        if found.since_ns is None:
+            continue
+        text = f"{found.files} file(s) of spans wait in {examined.home_path / name} since {isoformat(found.since_ns)}"
+        if examined.clock() - found.since_ns > WAIT_MATTERS_NS:
+            advice = f"they are taken by {takes}; see whether it can write: 'ihobs status'"
+            yield problem("spool", text, "their runs are in no number yet", advice)
+        else:
+            yield ok("spool", text)
+
+
+def losses(examined: Examined) -> Iterator[Finding]:
+    """Whether spans were lost within the last day."""
+    now_ns = examined.clock()
+    told = health(examined.telemetry, now_ns=now_ns).losses if examined.telemetry else ()
+    for loss in (*told, *read_losses(examined.home_path / SPOOL), *read_losses(examined.home_path / ENDPOINT_SPOOL)):
+        if now_ns - loss.last_ns < LOSS_MATTERS_NS:
+            yield problem(
+                "losses", f"{loss.spans} spans were lost ({loss.reason}), the last at {isoformat(loss.last_ns)}",
+                "sums of that time are too small", "see what the disk, the home or the endpoint had then",
+            )  # fmt: skip
+
+
+def rules(examined: Examined) -> Iterator[Finding]:
+    """Whether every rule could be evaluated the last time."""
+    if examined.state is None:
+        return
+    unhealthy = unhealthy_rules(examined.state)
+    for rule in unhealthy:
+        yield problem(
+            "rules", f"{rule.rule} cannot be evaluated since {isoformat(rule.since_ns)}: {rule.error}",
+            "it cannot fire", "put the rule right; 'ihobs rules check' says where it stands",
+        )  # fmt: skip
+    if not unhealthy:
+        yield ok("rules", "all could be evaluated the last time")
+
+
+def clocks(examined: Examined) -> Iterator[Finding]:
+    """Whether the clocks of programs agree with ours."""
+    if examined.telemetry is None:
+        return
+    now_ns = examined.clock()
+    for each in arrivals(examined.telemetry, start_ns=now_ns - SKEW_WINDOW_NS, end_ns=now_ns):
+        if each.median_delay_s < AHEAD_S:
+            yield warning(
+                "clocks", f"spans of '{each.service}' end {-each.median_delay_s:.0f} s after they arrive",
+                "its clock is ahead of ours; its spans count at their receipt", "set its clock (NTP), or ours",
+            )  # fmt: skip
+        elif each.median_delay_s > BEHIND_S:
+            yield warning(
+                "clocks", f"spans of '{each.service}' arrive {each.median_delay_s:.0f} s after their end",
+                "its clock is behind ours, or its deliveries wait: alerts look at windows without them",
+                "set its clock (NTP), and look at what its exporter waits for",
+            )  # fmt: skip
