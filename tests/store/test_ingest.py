@@ -10,7 +10,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.spans.batch import Rejection
 from ihobs.store import query
+from ihobs.store.health import losses
 from ihobs.store.home import Home
+from ihobs.store.losses import Loss
 from ihobs.store.payloads import decompress
 from ihobs.store.telemetry import TelemetryStore
 
@@ -80,7 +82,9 @@ def test_the_payload_is_stored_as_it_came(store, build):
         (lambda span: setattr(span, "end_time_unix_nano", 2**64 - 1), "longer than 31 days"),
     ],
 )
-def test_a_span_that_cannot_be_counted_is_refused_by_reason_and_its_neighbour_is_kept(store, build, break_it, reason):
+def test_a_span_that_cannot_be_counted_is_refused_by_reason_and_its_neighbour_is_kept(
+    store, build, clock, break_it, reason
+):
     request = build.request((1, {"attributes": WORKFLOW}))
     break_it(build.span(request, 2, parent=1))
 
@@ -88,6 +92,7 @@ def test_a_span_that_cannot_be_counted_is_refused_by_reason_and_its_neighbour_is
 
     assert result.accepted == 1
     assert result.rejections == (Rejection(reason, 1),)
+    assert losses(store.database) == (Loss(f"refused: {reason}", 1, clock()),)
     [stored] = payloads(store)
     assert sum(len(s.spans) for r in stored.resource_spans for s in r.scope_spans) == 1
 
@@ -229,3 +234,14 @@ def test_an_old_file_imported_again_after_its_rows_are_gone_is_refused(store, bu
 
     assert result.rejections == (Rejection("sealed day", 1),)
     assert total(store).runs == 1
+
+
+def test_refused_spans_of_a_running_program_are_counted_also_when_nothing_else_came(store, build, clock):
+    request = ExportTraceServiceRequest()
+    build.span(request, 1).ClearField("trace_id")
+    unread = ExportTraceServiceRequest.FromString(request.SerializeToString())
+
+    assert store.ingest(request).rejections == (Rejection("invalid trace id", 1),)
+    assert store.ingest(unread, live=False).rejections == (Rejection("invalid trace id", 1),)
+
+    assert losses(store.database) == (Loss("refused: invalid trace id", 1, clock()),), "an import says so itself"

@@ -103,10 +103,17 @@ class TelemetryStore:
         """
         receipt = Receipt(self._clock(), live)
         batch = read_batch(requests, self._dialects, receipt, self._redactor, self._pause)
-        if not batch.traces:
+        if not batch.traces and not (batch.rejected and live):
             return IngestResult(rejections=rejections(batch))
         delivery = Delivery(requests, [compress(request) for request in requests], batch, receipt)
-        return self._change(lambda change: store_delivery(change, delivery))
+
+        def store(change: Change) -> IngestResult:
+            result = store_delivery(change, delivery)
+            for rejection in result.rejections if live else ():  # whoever imports is told at once
+                count_lost(change.connection, f"refused: {rejection.reason}", rejection.count, receipt.received_ns)
+            return result
+
+        return self._change(store)
 
     def settle(self, *, everything: bool = False) -> int:
         """Count what waits for ancestors that do not come: those spans are orphans now.
