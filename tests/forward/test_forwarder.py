@@ -148,7 +148,7 @@ def test_a_variable_that_is_not_set_pauses_and_nothing_is_sent(place, forward, b
     line = forward(replace(there, missing="LANGSMITH_API_KEY"))
     place.put("a")
     drain(line, clock)
-    assert place.backlog().problem == "the variable LANGSMITH_API_KEY is not set"
+    assert place.backlog().problem == "the variable LANGSMITH_API_KEY is not set; set it and start ihobs again"
     assert place.backlog().paused
     assert backend.requests == []
 

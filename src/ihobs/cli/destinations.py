@@ -158,7 +158,7 @@ def _figures(row: Row, now_ns: int) -> dict[str, object]:
         "last_sent": _moment(found.acknowledged_ns),
         "problem": found.problem or None,
         "problem_since": _moment(found.problem_ns),
-        "next_try": _moment(found.next_ns) if found.problem else None,
+        "next_try": _moment(found.next_ns or None),
         "dead_letters": found.dead_letters,
         "newest_dead_letters": [
             {
@@ -208,7 +208,8 @@ def _remarks(rows: Iterable[Row], held: Control | None) -> Iterator[str]:
         found = row.backlog
         if found is not None and found.problem:
             since = f" since {shown(found.problem_ns)} UTC" if found.problem_ns else ""
-            yield f"{row.destination.name}{since}: {found.problem}; the next try at {shown(found.next_ns)} UTC"
+            then = f"; the next try at {shown(found.next_ns)} UTC" if found.next_ns else ""
+            yield f"{row.destination.name}{since}: {found.problem}{then}"
         for reason in dict.fromkeys(letter.reason for letter in row.letters):
             yield f"{row.destination.name}: refused a span: {reason}"
 

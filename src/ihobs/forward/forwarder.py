@@ -6,6 +6,7 @@ process is in the telemetry database: the cursor, when the next try is, and why.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ihobs.forward.walk import Walk
     from ihobs.store.database import Database
     from ihobs.store.forwarding import Cursor
+
+log = logging.getLogger("ihobs.forward")
 
 MAX_IN_FLIGHT = 4
 """Batches on their way at one time."""
@@ -200,6 +203,8 @@ class Forwarder:
             lost_spans=sum(walk.lost_spans for walk in done),
         )
         self._window = self._window[len(done) :]
+        if cursor.problem and progress.sent_spans:
+            log.warning("destination %s takes spans again", cursor.name)
         return advance(self.database, cursor, progress, self.clock())
 
     def _put_off(self, cursor: Cursor, walk: Walk, answer: Answer) -> int:
@@ -216,13 +221,19 @@ class Forwarder:
         if answer.retry_after_s is not None:
             asked_ns = min(LONGEST_ASKED_PAUSE_NS, round(answer.retry_after_s * SECOND_NS))
             next_ns = max(next_ns, now_ns + asked_ns)
-        postpone(self.database, cursor.name, Trouble(answer.reason, attempts, next_ns, is_paused), now_ns)
+        self._note(cursor, Trouble(answer.reason, attempts, next_ns, is_paused), now_ns)
         return next_ns
+
+    def _note(self, cursor: Cursor, trouble: Trouble, now_ns: int) -> None:
+        """Store why nothing can be sent, and log it when it is something new."""
+        if cursor.problem != trouble.reason:
+            then = "is paused" if trouble.paused else "is tried again"
+            log.warning("destination %s %s: %s", cursor.name, then, trouble.reason)
+        postpone(self.database, cursor.name, trouble, now_ns)
 
     def _wait_for_variable(self, cursor: Cursor, now_ns: int) -> int:
         """Pause until the next start finds the variable set."""
-        reason = f"the variable {self.destination.missing} is not set"
-        next_ns = now_ns + PAUSED_AGAIN_NS
+        reason = f"the variable {self.destination.missing} is not set; set it and start ihobs again"
         if cursor.problem != reason or not cursor.paused:
-            postpone(self.database, cursor.name, Trouble(reason, 1, next_ns, paused=True), now_ns)
-        return next_ns
+            self._note(cursor, Trouble(reason, 1, next_ns=0, paused=True), now_ns)
+        return now_ns + PAUSED_AGAIN_NS
