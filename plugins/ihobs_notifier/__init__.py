@@ -1,4 +1,4 @@
-"""The receivers that need no account: the console, and a file of JSON lines."""
+"""Receivers: the console, files, Slack, PagerDuty, webhooks, and all that Apprise reaches (mail, SMS, Teams, ...)."""
 
 from ihobs_notifier.receivers import ihobs_notify
 

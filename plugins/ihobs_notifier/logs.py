@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ihobs import hookimpl
+from ihobs import Outcome
 
 if TYPE_CHECKING:
     from ihobs import Notification
@@ -20,17 +20,19 @@ CONSOLE = "console:"
 FILE = "file:"
 
 
-@hookimpl
-def ihobs_notify(notification: Notification, receiver: str) -> bool | None:
-    """Deliver to the console or to a file; None when `receiver` is neither."""
-    if receiver == CONSOLE:
+def deliver(notification: Notification, address: str) -> Outcome | None:
+    """Deliver to the console or to a file; None when `address` is neither."""
+    if address == CONSOLE:
         sys.stderr.write(console_line(notification))
         sys.stderr.flush()
-        return True
-    if receiver.startswith(FILE):
-        append(Path(receiver.removeprefix(FILE)).expanduser(), json_line(notification))
-        return True
-    return None
+        return Outcome("delivered")
+    if not address.startswith(FILE) or address == FILE:
+        return None
+    try:
+        append(Path(address.removeprefix(FILE)).expanduser(), json_line(notification))
+    except OSError as error:
+        return Outcome("later", f"the file cannot be written: {error.strerror}")
+    return Outcome("delivered")
 
 
 def console_line(notification: Notification) -> str:

@@ -8,9 +8,9 @@ import stat
 import pytest
 
 import ihobs_notifier
-from ihobs.model import Event, Notification
-from ihobs.testing import check_keeps_contract, plugins_of
-from ihobs_notifier.receivers import console_line, json_line
+from ihobs.model import Event, Notification, Outcome
+from ihobs.testing import check_keeps_contract
+from ihobs_notifier.logs import console_line, json_line
 
 EVENT = Event(
     name="alert.firing",
@@ -29,7 +29,7 @@ def send(receiver, notification=NOTIFICATION):
 
 
 def test_the_console_gets_one_readable_line(capsys):
-    assert send("console:") is True
+    assert send("console:") == Outcome("delivered")
     assert capsys.readouterr().err == "ihobs 08:00:00Z CRITICAL error_rate is 42 %, above 15 %\n"
 
 
@@ -41,7 +41,7 @@ def test_text_from_traffic_cannot_steer_the_terminal():
 
 def test_a_file_gets_one_line_of_json_for_each_message(tmp_path):
     path = tmp_path / "new" / "alerts.jsonl"
-    assert [send(f"file:{path}"), send(f"file:{path}")] == [True, True]
+    assert [send(f"file:{path}"), send(f"file:{path}")] == [Outcome("delivered")] * 2
     first, second = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     assert first == second
     assert first["at"] == "2027-01-15T08:00:00.250+00:00"
@@ -56,14 +56,11 @@ def test_infinity_is_null_in_json():
     assert document["events"][0]["fields"] == {"value": None}
 
 
-@pytest.mark.parametrize("receiver", ["slack://team-alerts", "mailto:ops@example.com", "consolex:", ""])
+@pytest.mark.parametrize("receiver", ["slack://team-alerts", "email://ops@example.com", "consolex:", "file:", ""])
 def test_other_receivers_are_left_to_other_plugins(receiver):
     assert send(receiver) is None
 
 
-def test_a_file_that_cannot_be_written_is_a_failure_of_this_plugin_and_no_more(tmp_path):
+def test_a_file_that_cannot_be_written_is_tried_again(tmp_path):
     (tmp_path / "alerts.jsonl").mkdir()
-    plugins = plugins_of(notifier=ihobs_notifier)
-    receiver = f"file:{tmp_path / 'alerts.jsonl'}"
-    assert plugins.call_each("ihobs_notify", notification=NOTIFICATION, receiver=receiver) == []
-    assert [problem.hook for problem in plugins.problems] == ["ihobs_notify"]
+    assert send(f"file:{tmp_path / 'alerts.jsonl'}") == Outcome("later", "the file cannot be written: Is a directory")
