@@ -25,7 +25,6 @@ NOT_READ_YET = (
     "runbooks",
     "schedules",
     "backups",
-    "instrument.logs",
 )
 """Keys of the file that are valid, so that nobody must change his file later, but that no code reads yet."""
 

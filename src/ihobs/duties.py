@@ -30,7 +30,7 @@ from ihobs.plugins import redaction_by
 from ihobs.store import prices
 from ihobs.store.opening import open_store
 from ihobs.store.retention import retention_of
-from ihobs.store.spool import SPOOL, Spool, bring_in
+from ihobs.store.spool import LOG_SPOOL, SPOOL, Spool, bring_in
 from ihobs.store.state import progress
 from ihobs.store.state.migrations import open_state
 from ihobs.store.wake import Listener
@@ -89,6 +89,7 @@ class Duties:
         hook, retention = redaction_by(plugins), retention_of(settings.retention)
         self._store = open_store(home, settings, clock=clock, hook=hook, retention=retention)
         self._spool = Spool(home.path / SPOOL, clock=clock)
+        self._log_spool = Spool(home.path / LOG_SPOOL, clock=clock, signal="logs")
         self._state = open_state(home)
         self._prices = prices.price_list(settings)
         self._rules = collect(plugins, settings)
@@ -253,7 +254,8 @@ class Duties:
             self._listener.interrupt()
 
     def _bring_in(self, files: int | None) -> bool:
-        return bring_in(self._spool, self._store, clock=self._clock, files=files)
+        has_logs = not bring_in(self._log_spool, self._store.logs, clock=self._clock, files=files)
+        return bring_in(self._spool, self._store, clock=self._clock, files=files) and not has_logs
 
     def _price(self) -> int:
         return prices.fill(self._store, self._prices, clock=self._clock)

@@ -64,3 +64,6 @@ LOGS = Signal(
     "scope_logs",
     "log_records",
 )
+
+SIGNALS = {"spans": SPANS, "logs": LOGS}
+"""By the names that are known before protobuf is loaded, which takes a while."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ihobs.clock import Clock, now_ns
 from ihobs.courtesy import Pause, no_pause
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ihobs.settings import Settings
     from ihobs.store.home import Home
     from ihobs.store.retention import Retention
+    from ihobs.store.spool import SignalName
     from ihobs.store.telemetry import TelemetryStore
 
 
@@ -54,18 +55,23 @@ class RequestRedaction:
     Args:
         home: where the key of hashes is.
         open_hook: loads the plug-ins; called with the first request, as making a redactor takes some time.
+        signal: what the requests hold.
     """
 
-    def __init__(self, home: Home, settings: Settings, open_hook: Callable[[], Hook | None]) -> None:
-        self._home, self._settings, self._open_hook = home, settings, open_hook
+    def __init__(
+        self, home: Home, settings: Settings, open_hook: Callable[[], Hook | None], *, signal: SignalName = "spans"
+    ) -> None:
+        self._home, self._settings, self._open_hook, self._signal = home, settings, open_hook, signal
 
     def __call__(self, request: bytes) -> bytes:
         """Return the request as it may leave this process."""
-        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # slow: not before it is needed
+        from ihobs.spans.signals import SIGNALS  # slow: not before it is needed
 
-        message = trace_service_pb2.ExportTraceServiceRequest.FromString(request)
-        self._redactor.request(message, Tally())
-        return message.SerializeToString()
+        message: Any = SIGNALS[self._signal].request.FromString(request)
+        redact: Any = self._redactor.request if self._signal == "spans" else self._redactor.logs
+        redact(message, Tally())
+        redacted: bytes = message.SerializeToString()
+        return redacted
 
     @cached_property
     def _redactor(self) -> Redactor:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from ihobs.clock import MINUTE_NS, Clock, now_ns
 from ihobs.errors import StoreUnavailableError
@@ -25,15 +25,20 @@ from ihobs.guard import guard, log
 from ihobs.store.losses import move_losses
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    from ihobs.store.telemetry import TelemetryStore
+    from ihobs.store.ingest import IngestResult
 
 SPOOL = "spool"
 """The directory of the home for what goes into its own database."""
 
 ENDPOINT_SPOOL = "spool/endpoint"
 """The one for what goes to an endpoint, `IHOBS_ENDPOINT`."""
+
+LOG_SPOOL = "spool/logs"
+ENDPOINT_LOG_SPOOL = "spool/endpoint-logs"
+"""Those for log records."""
+
+SignalName = Literal["spans", "logs"]
+"""What the requests of a spool hold: the names of `ihobs.spans.signals.SIGNALS`."""
 
 MAX_SPOOL_BYTES = 256 * 1024 * 1024
 """Bound of all files together: hours of a busy orchestrator. The oldest file goes first."""
@@ -56,11 +61,21 @@ _CONTINUES = 0x80
 
 
 class Group(NamedTuple):
-    """Some requests of one file, how many spans they hold, and when that file was last written."""
+    """Some requests of one file, how many spans, or log records, they hold, and when that file was last written."""
 
-    requests: Sequence[ExportTraceServiceRequest]
+    requests: Sequence[Any]
     spans: int
     written_ns: int
+
+
+class Taker(Protocol):
+    """Takes what waits: a TelemetryStore, or its `logs`."""
+
+    def ingest_many(self, requests: Sequence[Any], *, live: bool = True) -> IngestResult:
+        """Store requests in one transaction."""
+
+    def record_dropped(self, reason: str, spans: int, /) -> None:
+        """Count what was lost."""
 
 
 Deliver = Callable[[Group], bool]
@@ -83,6 +98,7 @@ class Spool:
         max_bytes: bound of all files together.
         clock: tells the time.
         redact: takes secrets out of a request before it is written; None when they are out already.
+        signal: what the requests hold. Two signals never share a directory: nobody could tell them apart.
     """
 
     def __init__(
@@ -92,7 +108,9 @@ class Spool:
         max_bytes: int = MAX_SPOOL_BYTES,
         clock: Clock = now_ns,
         redact: Callable[[bytes], bytes] | None = None,
+        signal: SignalName = "spans",
     ) -> None:
+        self._signal: SignalName = signal
         self.directory, self._max_bytes, self._clock, self._redact = directory, max_bytes, clock, redact
         self._lock = threading.Lock()
         self._current: Path | None = None
@@ -139,7 +157,7 @@ class Spool:
                 with _claimed(path) as stream:
                     if stream is None:
                         continue
-                    if not _hand_on(path, stream, deliver):
+                    if not self._hand_on(path, stream, deliver):
                         return False
                     path.unlink(missing_ok=True)
                     files = None if files is None else files - 1
@@ -155,6 +173,20 @@ class Spool:
             files = self._files()
             size_bytes = sum(map(_size_bytes, files))
         return Waiting(len(files), size_bytes, _start_ns(files[0])) if files else Waiting()
+
+    def _hand_on(self, path: Path, stream: BufferedReader, deliver: Deliver) -> bool:
+        """Hand on a whole file; return whether all of it was taken."""
+        written_ns = os.fstat(stream.fileno()).st_mtime_ns
+        group: list[Any] = []
+        spans = size_bytes = 0
+        for request, count in _requests(path, stream, self._signal):
+            group.append(request)
+            spans, size_bytes = spans + count, size_bytes + request.ByteSize()
+            if spans >= GROUP_SPANS or size_bytes >= GROUP_BYTES:
+                if not deliver(Group(group, spans, written_ns)):
+                    return False
+                group, spans, size_bytes = [], 0, 0
+        return not group or deliver(Group(group, spans, written_ns))
 
     def _files(self) -> list[Path]:
         """Return the files, oldest first."""
@@ -174,7 +206,7 @@ class Spool:
                 break
             with _claimed(path) as stream:
                 if stream is not None:
-                    dropped += sum(spans for _, spans in _requests(path, stream))
+                    dropped += sum(spans for _, spans in _requests(path, stream, self._signal))
                     path.unlink(missing_ok=True)
                     too_many_bytes -= size
         return dropped
@@ -218,7 +250,7 @@ class Spool:
             raise StoreUnavailableError(self.directory, error.strerror or str(error)) from error
 
 
-def bring_in(spool: Spool, store: TelemetryStore, *, clock: Clock = now_ns, files: int | None = None) -> bool:
+def bring_in(spool: Spool, store: Taker, *, clock: Clock = now_ns, files: int | None = None) -> bool:
     """Store and count what waits in `spool`, and record what was lost; return whether nothing waits any more.
 
     Raises:
@@ -244,30 +276,16 @@ def bring_in(spool: Spool, store: TelemetryStore, *, clock: Clock = now_ns, file
     return is_empty
 
 
-def _hand_on(path: Path, stream: BufferedReader, deliver: Deliver) -> bool:
-    """Hand on a whole file; return whether all of it was taken."""
-    written_ns = os.fstat(stream.fileno()).st_mtime_ns
-    group: list[ExportTraceServiceRequest] = []
-    spans = size_bytes = 0
-    for request, count in _requests(path, stream):
-        group.append(request)
-        spans, size_bytes = spans + count, size_bytes + request.ByteSize()
-        if spans >= GROUP_SPANS or size_bytes >= GROUP_BYTES:
-            if not deliver(Group(group, spans, written_ns)):
-                return False
-            group, spans, size_bytes = [], 0, 0
-    return not group or deliver(Group(group, spans, written_ns))
-
-
-def _requests(path: Path, stream: BufferedReader) -> Iterator[tuple[ExportTraceServiceRequest, int]]:
+def _requests(path: Path, stream: BufferedReader, name: SignalName) -> Iterator[tuple[Any, int]]:
     """Yield the requests of a file and how many spans each holds; of a cut tail the spans that are whole."""
-    from ihobs.spans.decode import count_spans  # slow: not before they are needed
-    from ihobs.spans.otlp_protobuf import read_delimited
+    from ihobs.spans.otlp_protobuf import read_delimited  # slow: not before they are needed
+    from ihobs.spans.signals import SIGNALS
 
-    for decoded in read_delimited(stream, MAX_SPOOL_BYTES):
+    signal = SIGNALS[name]
+    for decoded in read_delimited(stream, MAX_SPOOL_BYTES, signal):
         for rejected in decoded.rejections:
             log.warning("%s: %s: %s", path, rejected.where, rejected.reason)
-        spans = count_spans(decoded.request)
+        spans = signal.count(decoded.request)
         if spans:
             yield decoded.request, spans
 

@@ -5,7 +5,7 @@ Runs on the processor's worker thread, so it may wait for a lock; the program th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -21,12 +21,9 @@ from ihobs.telemetry.stamps import Encoder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from ihobs.store.spool import Spool
-    from ihobs.store.telemetry import TelemetryStore
-    from ihobs.telemetry.processor import Ended
+    from ihobs.store.spool import SignalName, Spool
 
 LOST_QUEUE_FULL = "queue full"
 LOST_STORE_UNAVAILABLE = "store unavailable"
@@ -40,20 +37,25 @@ class StoreExporter(SpanExporter):
 
     Args:
         open_store: makes the store; called on first use, again in a forked child, and after a failure to open.
+            It holds `loading` while it imports.
         service: returns the name of this process's service, for the gauge of running workflows.
         open_spool: makes the spool, for what the store cannot take.
+        encode: makes a request of a batch; None: of spans.
+        signal: what the batches hold. For log records, `open_store` returns the store's `logs`.
     """
 
     def __init__(
         self,
-        open_store: Callable[[], TelemetryStore],
+        open_store: Callable[[], Any],
         *,
         service: Callable[[], str],
         open_spool: Callable[[], Spool],
+        encode: Callable[[Sequence[Any]], bytes] | None = None,
+        signal: SignalName = "spans",
     ) -> None:
-        self._open_store, self._service = open_store, service
-        self._store: TelemetryStore | None = None
-        self._encoder = Encoder(Courtesy())
+        self._open_store, self._service, self._signal = open_store, service, signal
+        self._store: Any = None
+        self._encode = encode or Encoder(Courtesy()).encode
         self._backlog = Backlog(open_spool, LOST_STORE_UNAVAILABLE)
         self._spool_may_hold = True
         self._unavailable = ""
@@ -65,12 +67,12 @@ class StoreExporter(SpanExporter):
         """Whether `secure` needs to load nothing."""
         return self._backlog.is_ready
 
-    def write(self, ended: Sequence[Ended]) -> None:
+    def write(self, ended: Sequence[Any]) -> None:
         """Store a batch, and before it whatever is kept from earlier calls."""
         self._rests = False
         if ended:
             self._backlog.prepare()
-            self._backlog.keep(self._encoder.encode(ended), len(ended))
+            self._backlog.keep(self._encode(ended), len(ended))
         self._store_kept()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -87,10 +89,10 @@ class StoreExporter(SpanExporter):
         """Count spans that did not fit into the processor's queue."""
         self._backlog.lose(LOST_QUEUE_FULL, spans)
 
-    def secure(self, ended: Sequence[Ended] = ()) -> bool:
+    def secure(self, ended: Sequence[Any] = ()) -> bool:
         """Put on disk what the home could not take, and `ended`; return whether nothing is in memory only."""
         if ended:
-            self._backlog.keep(self._encoder.encode(ended), len(ended))
+            self._backlog.keep(self._encode(ended), len(ended))
         if self._backlog.spans:
             self._spool_may_hold = True
         is_safe = self._backlog.secure()
@@ -108,7 +110,7 @@ class StoreExporter(SpanExporter):
         """Store what is kept, or put it on disk; say what is lost, and close."""
         self._store_kept()
         if not self.secure():
-            log.error("ihobs lost %d spans at the end: %s", self._backlog.spans, self._unavailable)
+            log.error("ihobs lost %d %s at the end: %s", self._backlog.spans, self._signal, self._unavailable)
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -146,41 +148,45 @@ class StoreExporter(SpanExporter):
 
     def _ingest(self, data: bytes) -> bool:
         with loading:
-            request = _parse(data)
+            request = _parse(data, self._signal)
         return self._attempt(lambda store: store.ingest(request))
 
-    def _record_losses(self, store: TelemetryStore) -> None:
+    def _record_losses(self, store: Any) -> None:
         for reason, spans in self._backlog.losses().items():
             store.record_dropped(reason, spans)
             self._backlog.told(reason, spans)
 
-    def _catch_up(self, store: TelemetryStore) -> None:
+    def _catch_up(self, store: Any) -> None:
         """Store a file of the spool, unless there is a duties process, which does that."""
         if store.home.lock_owner(DUTIES_LOCK) is None:
             self._spool_may_hold = not bring_in(self._backlog.prepare(), store, files=1)
 
-    def _attempt(self, action: Callable[[TelemetryStore], object]) -> bool:
+    def _attempt(self, action: Callable[[Any], object]) -> bool:
         """Run `action` on the store; return False when the home cannot be used now, and log it once."""
         if self._rests:
             return False
         try:
-            action(self._opened())
+            action(self.opened())
         except StoreUnavailableError as error:
             self._rests, self._refused = True, isinstance(error, StoreRefusedError)
             if str(error) != self._unavailable:
                 self._unavailable = str(error)
-                log.warning("ihobs cannot store spans now and will try again: %s", error)
+                log.warning("ihobs cannot store %s now and will try again: %s", self._signal, error)
             return False
         self._refused = False
         if self._unavailable:
             self._unavailable = ""
-            log.warning("ihobs stores spans again")
+            log.warning("ihobs stores %s again", self._signal)
         return True
 
-    def _opened(self) -> TelemetryStore:
+    def opened(self) -> Any:
+        """Return the store, opened.
+
+        Raises:
+            StoreUnavailableError: it cannot be.
+        """
         if self._store is None:
-            with loading:
-                self._store = self._open_store()
+            self._store = self._open_store()
         return self._store
 
 
@@ -188,7 +194,7 @@ _inherited: list[object] = []
 """Stores of a forked child's parent. Never used again, nor collected: closing them would touch its files."""
 
 
-def _parse(data: bytes) -> ExportTraceServiceRequest:
-    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # slow: not before it is needed
+def _parse(data: bytes, signal: SignalName) -> Any:
+    from ihobs.spans.signals import SIGNALS  # slow: not before it is needed
 
-    return trace_service_pb2.ExportTraceServiceRequest.FromString(data)
+    return SIGNALS[signal].request.FromString(data)

@@ -137,6 +137,19 @@ class IhobsSpanProcessor(SpanProcessor):
             if self._worker is None:
                 self._start_worker()
 
+    def nudge(self, *, soon: bool) -> None:
+        """Have the worker call the sink within FLUSH_INTERVAL_S, or soon: something waits there beside the spans.
+
+        Called on the thread of whoever puts it there.
+        """
+        if self._closed:
+            return
+        if soon and not self._wake_pending:
+            self._wake_pending = True
+            self._wake.put(None)
+        if self._worker is None:
+            self._start_worker()
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until everything that ended before this call is stored, or on disk; False when it took too long.
 

@@ -73,6 +73,10 @@ class Attachment:
             return self._service or program_name()
         return str(self.provider.resource.attributes.get(SERVICE_NAME, ""))
 
+    def resource(self) -> Mapping[str, Any]:
+        """Return the attributes that the spans of this process carry; the service's name while nobody set more."""
+        return {SERVICE_NAME: self.service()} if self.provider is None else self.provider.resource.attributes
+
     def rename(self, service: str | None) -> None:
         """Use another name for a provider of ours, if it is still to be made."""
         self._service = service

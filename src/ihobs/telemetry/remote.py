@@ -7,7 +7,7 @@ to the spool at once, so that a kill loses nothing. No database is opened.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ihobs.clock import SECOND_NS, Clock, now_ns
 from ihobs.courtesy import Courtesy
@@ -22,8 +22,7 @@ from ihobs.telemetry.stamps import Encoder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ihobs.store.spool import Spool
-    from ihobs.telemetry.processor import Ended
+    from ihobs.store.spool import SignalName, Spool
     from ihobs.telemetry.sender import Answer, Sender
 
 FIRST_PAUSE_S = 0.5
@@ -44,6 +43,9 @@ class RemoteSink:
         sender: sends one request.
         open_spool: makes the spool, for what cannot be sent now.
         redact: takes secrets out of a request before it goes anywhere.
+        encode: makes a request of a batch; None: of spans.
+        signal: what the batches hold. Requests of log records are sent one by one: the server knows a request that
+            comes again by its content.
         clock: tells the time.
         chance: a random number from 0 to 1; spreads the tries of many processes.
 
@@ -51,17 +53,19 @@ class RemoteSink:
         is_ready: `secure` needs to load nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - put together once
         self,
         sender: Sender,
         *,
         open_spool: Callable[[], Spool],
         redact: Callable[[bytes], bytes],
+        encode: Callable[[Sequence[Any]], bytes] | None = None,
+        signal: SignalName = "spans",
         clock: Clock = now_ns,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._sender, self._clock, self._chance = sender, clock, chance
-        self._encoder, self._redact = Encoder(Courtesy()), redact
+        self._encode, self._redact, self._signal = encode or Encoder(Courtesy()).encode, redact, signal
         self._backlog = Backlog(open_spool, LOST_UNREACHABLE, clock=clock)
         self.is_ready = False
         self._spool_may_hold = True
@@ -72,11 +76,11 @@ class RemoteSink:
         self._problem = ""
         self._told: set[str] = set()
 
-    def write(self, ended: Sequence[Ended]) -> None:
+    def write(self, ended: Sequence[Any]) -> None:
         """Send what waits on disk, then what is kept and a batch; what cannot be sent now goes to disk."""
         self._prepare()
         if ended:
-            self._backlog.keep(self._redact(self._encoder.encode(ended)), len(ended))
+            self._backlog.keep(self._redact(self._encode(ended)), len(ended))
         self._has_tried = self._is_due()
         if self._has_tried:
             self._send_everything()
@@ -90,10 +94,10 @@ class RemoteSink:
         """Count spans that did not fit into the processor's queue."""
         self._backlog.lose(LOST_QUEUE_FULL, spans)
 
-    def secure(self, ended: Sequence[Ended] = ()) -> bool:
+    def secure(self, ended: Sequence[Any] = ()) -> bool:
         """Put what could not be sent, and `ended`, on disk; return whether nothing is in memory only."""
         if ended:
-            self._backlog.keep(self._redact(self._encoder.encode(ended)), len(ended))
+            self._backlog.keep(self._redact(self._encode(ended)), len(ended))
         if self._backlog.spans:
             self._spool_may_hold = True
         return self._backlog.secure()
@@ -103,7 +107,7 @@ class RemoteSink:
         if not self._has_tried and not self._is_asked_to_wait:
             self._send_everything()
         if not self.secure():
-            log.error("ihobs lost %d spans at the end: %s", self._backlog.spans, self._problem)
+            log.error("ihobs lost %d %s at the end: %s", self._backlog.spans, self._signal, self._problem)
         self._backlog.note_losses()
         self._sender.close()
 
@@ -142,9 +146,11 @@ class RemoteSink:
 
     def _deliver(self, group: Group) -> bool:
         """Send some requests of the spool as one; one by one when they are refused together."""
+        if self._signal != "spans" and len(group.requests) > 1:
+            return all(self._deliver(single) for single in self._singles(group))
         answer = self._sender.send(b"".join(request.SerializeToString() for request in group.requests))
         if answer.status in _ABOUT_ONE_SPAN and len(group.requests) > 1:
-            return all(self._deliver(single) for single in _singles(group))
+            return all(self._deliver(single) for single in self._singles(group))
         return self._settle(answer, group.spans)
 
     def _send_kept(self) -> None:
@@ -156,6 +162,13 @@ class RemoteSink:
                 continue
             self._backlog.lose(LOST_BY_FAULT, kept.spans)  # an error of ours costs this batch, not those behind it
             self._backlog.done(kept)
+
+    def _singles(self, group: Group) -> list[Group]:
+        """Return the requests of a group as groups of one."""
+        from ihobs.spans.signals import SIGNALS  # slow: not before it is needed
+
+        count = SIGNALS[self._signal].count
+        return [Group([request], count(request), group.written_ns) for request in group.requests]
 
     def _settle(self, answer: Answer, spans: int) -> bool:
         """Do what an answer asks for; return whether its request is done with."""
@@ -187,19 +200,14 @@ class RemoteSink:
             return
         self._problem = problem
         if problem:
-            log.warning("ihobs cannot send spans to %s now and will try again: %s", self._sender.url, problem)
+            log.warning(
+                "ihobs cannot send %s to %s now and will try again: %s", self._signal, self._sender.url, problem
+            )
         else:
-            log.warning("ihobs sends spans again")
+            log.warning("ihobs sends %s again", self._signal)
 
     def _tell_loss(self, answer: Answer) -> None:
         """Log a reason for which the server does not want spans, once; `ihobs status` shows how many."""
         if answer.reason not in self._told:
             self._told.add(answer.reason)
-            log.error("ihobs loses spans, %s: %s", answer.reason, answer.detail)
-
-
-def _singles(group: Group) -> list[Group]:
-    """Return the requests of a group as groups of one."""
-    from ihobs.spans.decode import count_spans  # slow: not before it is needed
-
-    return [Group([request], count_spans(request), group.written_ns) for request in group.requests]
+            log.error("ihobs loses %s, %s: %s", self._signal, answer.reason, answer.detail)

@@ -60,13 +60,16 @@ class Sender:
     """Keeps one connection. For one thread; a forked child makes its own.
 
     Args:
-        endpoint: the URL of the server, without "/v1/traces".
+        endpoint: the URL of the server, without the path.
+        path: "/v1/traces" or "/v1/logs"; their answers differ in names only.
         token: sent as a bearer token, if there is one.
         clock: tells the time.
     """
 
-    def __init__(self, endpoint: str, token: str | None = None, *, clock: Clock = now_ns) -> None:
-        self.url = f"{endpoint.rstrip('/')}/v1/traces"
+    def __init__(
+        self, endpoint: str, token: str | None = None, *, path: str = "/v1/traces", clock: Clock = now_ns
+    ) -> None:
+        self.url = f"{endpoint.rstrip('/')}{path}"
         self._token, self._clock = token, clock
         self._session: requests.Session | None = None
         self._is_connected = False

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from typing import TYPE_CHECKING
 
-from ihobs.courtesy import Courtesy
 from ihobs.errors import IhobsError
 from ihobs.guard import guard, log
-from ihobs.store.home import Home
-from ihobs.store.spool import ENDPOINT_SPOOL, SPOOL, Spool
 from ihobs.telemetry.arguments import argument_recording
-from ihobs.telemetry.exporter import StoreExporter
 from ihobs.telemetry.langchain import instrument_langchain
 from ihobs.telemetry.lifecycle import flush_at_exit, flush_on_sigterm
+from ihobs.telemetry.logs import LogQueue, LogTap
 from ihobs.telemetry.processor import IhobsSpanProcessor
 from ihobs.telemetry.provider import Attachment
+from ihobs.telemetry.sinks import Sinks
 from ihobs.telemetry.targets import TargetPatches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ihobs.settings import Settings
-    from ihobs.store.telemetry import TelemetryStore
-    from ihobs.telemetry.processor import Sink
 
 __all__ = ["Instrumentation", "instrument", "instrument_program"]
 
@@ -48,7 +42,11 @@ class Instrumentation:
         return () if self._running is None else tuple(self._running.targets.problems)
 
     def flush(self, timeout_s: float = 30.0) -> bool:
-        """Wait until the spans that have ended are in the home, if need be in its spool; False when it took longer."""
+        """Wait until the spans that have ended, and the records that were logged, are in the home or its spool.
+
+        Returns:
+            False when it took longer.
+        """
         with guard:
             if self._running is not None:
                 return self._running.processor.force_flush(int(timeout_s * 1000))
@@ -58,17 +56,18 @@ class Instrumentation:
         """Flush and stop recording. `instrument()` may be called again."""
         with guard:
             if self._running is not None:
-                self._running.processor.shutdown()
+                self._running.shutdown()
         self.enabled = False
 
 
-def instrument(
+def instrument(  # noqa: PLR0913 - keywords, each for one setting
     *,
     home: str | Path | None = None,
     service: str | None = None,
     targets: Sequence[str] | None = None,
     content: str | None = None,
     arguments: bool | None = None,
+    logs: str | None = None,
     config: str | Path | None = None,
 ) -> Instrumentation:
     """Record the spans of this process in a home.
@@ -83,6 +82,7 @@ def instrument(
         targets: functions and methods to trace, "package.module:Class.method".
         content: "keep" or "mask" the texts of prompts and answers.
         arguments: record the arguments of traced functions.
+        logs: keep what is logged by `logging` at this level or above, "WARNING"; None: what `ihobs.yaml` says.
         config: the configuration file.
 
     Returns:
@@ -94,6 +94,7 @@ def instrument(
         "instrument.targets": None if targets is None else tuple(targets),
         "instrument.content": content,
         "instrument.arguments": arguments,
+        "instrument.logs": logs,
     }
     return _active.start(config, overrides, whole_program=False)
 
@@ -136,8 +137,11 @@ class _Running:
 
     def __init__(self, settings: Settings, *, whole_program: bool) -> None:
         self.settings, self.is_provisional = settings, whole_program
-        self.processor = IhobsSpanProcessor(self._sink())
+        queue = LogQueue()
+        sinks = Sinks(lambda: self.settings, lambda: self.attachment)
+        self.processor = IhobsSpanProcessor(sinks.make(queue))
         self.attachment = Attachment(self.processor, settings.service)
+        self.logs = LogTap(queue, self.processor)
         self.targets = TargetPatches()
         flush_at_exit(self.processor)
         if whole_program:
@@ -146,6 +150,7 @@ class _Running:
         else:
             self.attachment.attach()
         argument_recording.enabled = settings.instrument.arguments
+        self._take_logs()
         instrument_langchain(mask_content=lambda: self.settings.instrument.content == "mask")
         self.targets.watch(settings.instrument.targets)
 
@@ -157,51 +162,18 @@ class _Running:
             self.attachment.rename(settings.service)
             argument_recording.enabled = settings.instrument.arguments
             self.targets.watch(settings.instrument.targets)
+            self._take_logs()
         self.attachment.attach()
 
-    def _sink(self) -> Sink:
-        """Return where spans go: to an endpoint when there is one, else into the home."""
-        if self.settings.endpoint is None:
-            return StoreExporter(self._open_store, service=self._service, open_spool=self._open_spool)
-        from ihobs.telemetry.remote import RemoteSink
-        from ihobs.telemetry.sender import TOKEN, Sender
+    def _take_logs(self) -> None:
+        """Take the program's log records, if the settings say from which level on."""
+        if self.settings.instrument.logs is not None:
+            self.logs.open(self.settings.instrument.logs)
 
-        sender = Sender(self.settings.endpoint, os.environ.get(TOKEN))
-        return RemoteSink(sender, open_spool=self._open_remote_spool, redact=self._redaction())
-
-    def _service(self) -> str:
-        return self.attachment.service()
-
-    def _open_store(self) -> TelemetryStore:
-        """Open the store, making the home. Called on the worker thread, when the first spans are there."""
-        from ihobs.store.opening import open_store
-
-        home = Home.open(self.settings.home, create=True)
-        return open_store(home, self.settings, hook=_plugins_that_redact(), pause=Courtesy())
-
-    def _open_spool(self) -> Spool:
-        """Make the spool for what the home cannot take."""
-        redact = self._redaction()
-        redact(b"")  # loads what it needs
-        return Spool(self.settings.home / SPOOL, redact=redact)
-
-    def _redaction(self) -> Callable[[bytes], bytes]:
-        """Return what takes secrets out of a request that goes anywhere but into the home's database."""
-        from ihobs.store.opening import RequestRedaction
-
-        return RequestRedaction(Home(self.settings.home), self.settings, _plugins_that_redact)
-
-    def _open_remote_spool(self) -> Spool:
-        """Make the spool for what the endpoint cannot take. There is no home that it belongs to yet."""
-        with contextlib.suppress(OSError):  # who writes there says so
-            Home(self.settings.home).directory(SPOOL)
-        return Spool(self.settings.home / ENDPOINT_SPOOL)
-
-
-def _plugins_that_redact() -> Callable[[str, str], str | None] | None:
-    from ihobs.plugins import load_of_others, redaction_by
-
-    return redaction_by(load_of_others())
+    def shutdown(self) -> None:
+        """Take no more, and flush."""
+        self.logs.close()
+        self.processor.shutdown()
 
 
 def _set_up(config: str | Path | None, overrides: Mapping[str, object], *, whole_program: bool) -> _Running | None:
