@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from ihobs.alerts import windows
@@ -20,6 +21,7 @@ from ihobs.alerts.rules import collect
 from ihobs.clock import MINUTE_NS, SECOND_NS, Clock, now_ns
 from ihobs.delivery.addresses import Addresses
 from ihobs.delivery.couriers import Threads
+from ihobs.delivery.deadman import DEADMAN, Deadman
 from ihobs.delivery.outbox import Outbox
 from ihobs.delivery.policy import policy_of
 from ihobs.delivery.sending import Sender
@@ -58,6 +60,9 @@ RETRY_S = 1.0
 
 JOIN_S = 10.0
 """How long `stop` waits for a thread that is in the middle of something."""
+
+ALIVE_NS = 3 * MINUTE_NS
+"""Whoever has neither evaluated nor delivered for so long is not well."""
 
 WINDOWS = "windows"
 """Under this name the state database says which buckets plug-ins have heard of."""
@@ -103,6 +108,9 @@ class Duties:
         )
         self._threads: list[threading.Thread] = []
         self._complaints: dict[str, str] = {}
+        url = settings.deadman.url
+        self._deadman = None if url is None else Deadman(Addresses(home, {DEADMAN: url}), settings.deadman.every_s)
+        self._evaluated_ns = self._delivered_ns = self._state_seen = 0
         self._offered_ns: int | None = None
         self._maintained_ns: int | None = None
 
@@ -123,7 +131,13 @@ class Duties:
             self._listener = held.enter_context(Listener(self._home))
             self._held = held.pop_all()
         self._stopping.clear()
-        turns = {"evaluate": self._watch, "deliver": self._deliver, "upkeep": self._keep_up}
+        turns: dict[str, Callable[[], object]] = {
+            "evaluate": self._watch,
+            "deliver": self._deliver,
+            "upkeep": self._keep_up,
+        }
+        if self._deadman is not None:
+            turns["deadman"] = partial(self._prove_life, self._deadman)
         self._threads = [
             threading.Thread(target=self._repeat, args=item, name=f"ihobs-{item[0]}", daemon=True)
             for item in turns.items()
@@ -190,6 +204,8 @@ class Duties:
         self._forwarding.wake()
         seen = self._store.database.data_version()  # what is committed from here on is looked at in the next pass
         deadline_ns = self._evaluate()
+        self._evaluated_ns = self._clock()
+        self._hear_others()
         self._stopping.wait(PAUSE_S)
         poll_s = POLL_S if self._listener.is_named else POLL_ALONE_S
         while not self._stopping.is_set():
@@ -208,6 +224,21 @@ class Duties:
             self._plugins.call_each("ihobs_event", event=event)
         self._offer_windows()
         return min(found.deadline_ns, windows.next_close_ns(self._clock()))
+
+    def _hear_others(self) -> None:
+        """Deliver when somebody else has changed the state: a word of `send_alert`, a silence, an acknowledgement."""
+        version = self._state.data_version()
+        if version != self._state_seen:
+            self._state_seen = version
+            self._mail.set()
+
+    def _prove_life(self, deadman: Deadman) -> None:
+        """Ping, unless evaluating or delivering has stopped: then a service outside is to notice."""
+        try:
+            if min(self._evaluated_ns, self._delivered_ns) > self._clock() - ALIVE_NS:
+                deadman.ping()
+        finally:
+            self._stopping.wait(deadman.every_s)
 
     def _offer_windows(self) -> None:
         """Offer plug-ins the buckets that have closed since the last time, here or in the owner before."""
@@ -228,7 +259,9 @@ class Duties:
         """Deliver what is due, then wait for more or for the next try."""
         self._mail.clear()
         next_ns = self._outbox.deliver()
-        self._mail.wait(None if next_ns is None else min(max(0, next_ns - self._clock()), MINUTE_NS) / SECOND_NS)
+        self._delivered_ns = self._clock()
+        left_ns = MINUTE_NS if next_ns is None else min(max(0, next_ns - self._clock()), MINUTE_NS)
+        self._mail.wait(left_ns / SECOND_NS)
 
     def _deliver_the_rest(self) -> None:
         """Deliver once more, and wait for the answers, as far as they come in time."""

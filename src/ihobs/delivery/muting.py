@@ -85,7 +85,7 @@ class Inhibition:
     def source_of(self, alert: str, labels: Labels) -> str | None:
         """Return the key of an alert that mutes `alert`; None when there is none."""
         for rule, (every, one_sided) in self._rules:
-            if not all_match(rule.target, labels):
+            if not every or not all_match(rule.target, labels):
                 continue
             sources = one_sided if all_match(rule.source, labels) else every
             source = sources.get(_values(rule, labels))
