@@ -32,6 +32,7 @@ COMMANDS = {
     "exec": Entry("ihobs.cli.exec_", "exec_", "Run a command under observation: ihobs exec -- python app.py."),
     "import": Entry("ihobs.cli.import_group", "import_", "Bring spans in from OTLP files, or runs from LangSmith."),
     "init": Entry("ihobs.cli.init", "init", "Write a commented ihobs.yaml and make the home."),
+    "logs": Entry("ihobs.cli.logs", "logs", "Show what programs logged, by trace, level, service and time."),
     "metrics": Entry("ihobs.cli.metrics", "metrics", "Show runs, errors, durations, tokens and cost of a window."),
     "plugins": Entry(
         "ihobs.cli.plugins", "plugins", "List the plug-ins that are installed, and what is wrong with them."

@@ -12,10 +12,14 @@ from ihobs.cli.traces_explain import explain
 
 if TYPE_CHECKING:
     from ihobs.cli.context import AppContext
+    from ihobs.store.log_query import LogCount
 
 LIST_LIMIT = 20
 SHOW_LIMIT = 100
 """Spans of a waterfall: two screens."""
+
+TRACE_DIGITS = 12
+"""Digits of a trace's id that tell it from the others."""
 
 
 @click.group()
@@ -67,18 +71,31 @@ def show(app: AppContext, trace: str, *, attributes: bool, limit: int, as_json: 
     A larger trace is cut down to its runs, its failures and its longest spans. JSON holds all spans, with all
     attributes whole.
     """
+    from ihobs.store.log_query import count_logs
     from ihobs.store.schema import open_telemetry
     from ihobs.store.trace_query import find_trace
 
-    found = find_trace(open_telemetry(app.home()), trace)
+    database = open_telemetry(app.home())
+    found = find_trace(database, trace)
+    logged = count_logs(database, found.summary.trace_id)
     if as_json:
         from ihobs.cli.trace_figures import trace_figures
 
-        emit_json(trace_figures(found))
+        emit_json({**trace_figures(found), "log_records": logged.records, "log_errors": logged.errors})
     else:
         from ihobs.cli.waterfall import render
 
         render(console(), found, limit=limit, attributes=attributes)
+        if logged.records:
+            click.echo(_logged(logged, found.summary.trace_id))
+
+
+def _logged(logged: LogCount, trace_id: str) -> str:
+    """Return how much was logged in a trace, and where to see it."""
+    from ihobs.cli.units import plural
+
+    errors = f", {plural(logged.errors, 'error')} among them" if logged.errors else ""
+    return f"{plural(logged.records, 'log record')}{errors}: ihobs logs list --trace {trace_id[:TRACE_DIGITS]}"
 
 
 def _nothing(newest_ns: int | None, *, failed: bool) -> str:
