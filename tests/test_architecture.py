@@ -36,7 +36,7 @@ FLOORS = (
         "guard",
     },
     {"plugins", "testing", "redact", "spans", "store"},
-    {"delivery", "telemetry", "alerts", "langsmith", "forward"},
+    {"delivery", "sending", "telemetry", "alerts", "langsmith", "forward"},
     {"duties", "demo", "web", "doctor", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ihobs.hookspecs import hookimpl
     from ihobs.model import Event, MetricGroup, Notification, Outcome, Rule, Window
+    from ihobs.sending import send_alert
     from ihobs.telemetry.decorators import llm, node, tool, workflow
     from ihobs.telemetry.setup import instrument
 
@@ -23,6 +24,7 @@ _HOME_OF = {
     "instrument": "ihobs.telemetry.setup",
     "llm": "ihobs.telemetry.decorators",
     "node": "ihobs.telemetry.decorators",
+    "send_alert": "ihobs.sending",
     "tool": "ihobs.telemetry.decorators",
     "workflow": "ihobs.telemetry.decorators",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "instrument",
     "llm",
     "node",
+    "send_alert",
     "tool",
     "workflow",
 ]
