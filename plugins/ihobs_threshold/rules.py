@@ -18,9 +18,14 @@ STANDARD: Mapping[str, tuple[float, str]] = {
     "total_tokens_per_hour": (3600.0, "The last hour used many tokens."),
     "clock_skew": (300.0, "A service's clock is off: its spans count in the wrong minute."),
     "rule_health": (60.0, "A rule cannot be evaluated: what it watches is not watched."),
-    "spans_dropped": (300.0, "Spans were lost before they could be stored: the numbers lack them."),
+    "spans_dropped": (300.0, "Spans were lost before they could be stored, or before a destination got them."),
+    "forward_lag": (60.0, "Spans wait for a destination; 'ihobs destinations status' says why."),
+    "forward_paused": (60.0, "A destination takes nothing until somebody puts it right."),
 }
 """The standard rules: window in seconds, and what a firing one means."""
+
+OF_DESTINATIONS = frozenset({"forward_lag", "forward_paused"})
+"""Standard rules that are split by destination, and left out where there is none."""
 
 FORECAST_S: Mapping[str, float] = {"day": 3600.0, "week": 86_400.0, "month": 86_400.0}
 """Over how long a forecast looks back for its rate, by the period of its budget."""
@@ -29,10 +34,10 @@ FORECAST_S: Mapping[str, float] = {"day": 3600.0, "week": 86_400.0, "month": 86_
 @hookimpl
 def ihobs_rules(settings: Settings) -> list[Rule]:
     """Return the standard rules that have a threshold, then the configured ones."""
-    return [*_standard(settings.thresholds), *map(_configured, settings.rules)]
+    return [*_standard(settings), *map(_configured, settings.rules)]
 
 
-def _standard(thresholds: Mapping[str, Mapping[str, float]]) -> list[Rule]:
+def _standard(settings: Settings) -> list[Rule]:
     return [
         Rule(
             id=metric,
@@ -42,9 +47,10 @@ def _standard(thresholds: Mapping[str, Mapping[str, float]]) -> list[Rule]:
             window_s=STANDARD[metric][0],
             summary=STANDARD[metric][1],
             for_s=60.0 if metric == "rule_health" else 0.0,
+            by=("destination",) if metric in OF_DESTINATIONS else (),
         )
-        for metric, levels in thresholds.items()
-        if levels and metric in STANDARD
+        for metric, levels in settings.thresholds.items()
+        if levels and metric in STANDARD and (settings.destinations or metric not in OF_DESTINATIONS)
     ]
 
 

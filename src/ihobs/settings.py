@@ -323,6 +323,8 @@ TABLE = (
     Setting("thresholds.total_tokens_per_hour", {"warning": 100_000, "critical": 500_000}, _same),
     Setting("thresholds.clock_skew", {"warning": 60}, _same),  # a minute: the window of the shortest standard rule
     Setting("thresholds.spans_dropped", {"warning": 0}, _same),
+    Setting("thresholds.forward_lag", {"warning": 900}, _same),
+    Setting("thresholds.forward_paused", {"warning": 0}, _same),
     Setting("thresholds.rule_health", {"warning": 0}, _same),
     Setting("rules", (), rules_of),
     Setting("rule_files", (), _texts),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ihobs.alerts.disk import Disk
 from ihobs.alerts.evaluation import Alert, Alerts, evaluate, row_of
+from ihobs.alerts.forwarding import Backlogs
 from ihobs.alerts.machine import AlertState, Track
 from ihobs.alerts.measurements import Measurements
 from ihobs.clock import Clock, now_ns
@@ -65,6 +66,10 @@ class Evaluator:
     def _disk(self) -> Disk:
         return Disk(self.telemetry, retention_of(self.settings.retention))
 
+    @cached_property
+    def _backlogs(self) -> Backlogs:
+        return Backlogs(self.telemetry)
+
     def run(self, rules: RuleSet) -> Found:
         """Evaluate all rules and store what changed; who is told of it is decided when it is delivered.
 
@@ -95,6 +100,7 @@ class Evaluator:
             self.settings.quotas,
             timezone_of(self.settings),
             self._disk.forecast,
+            self._backlogs.now,
             unhealthy=len(unhealthy),
         )
         return evaluate(rules, measurements, stored, unhealthy)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ihobs.model import MetricsResult, Of, Rule
     from ihobs.store.database import Database
     from ihobs.store.forecast import Forecast
+    from ihobs.store.forwarding import Backlog
 
 BUCKET_NS = 10 * SECOND_NS
 """A trailing window of W is the closed buckets that W reaches into, and the open one."""
@@ -92,6 +93,7 @@ class Measurements:
         quotas: limits of each provider. timezone: whose calendar periods they mean; None: the machine's.
         disk: tells what the database takes of the disk at a moment; None: that is not known.
         numbers: where windows are read; None: in the database.
+        destinations: tells how the destinations are at a moment; None: that is not known.
         told: metrics that are told instead of read, in rule tests.
         unhealthy: how many rules could not be evaluated in the pass before.
     """
@@ -101,6 +103,7 @@ class Measurements:
     quotas: Mapping[str, Mapping[str, float]]
     timezone: tzinfo | None
     disk: Callable[[int], Forecast] | None = None
+    destinations: Callable[[int], Sequence[Backlog]] | None = None
     numbers: Numbers | None = None
     told: Mapping[str, Sampler] = field(default_factory=dict)
     unhealthy: int = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ihobs.alerts import budget, burn_rate, deliveries, disk, quota
+from ihobs.alerts import budget, burn_rate, deliveries, disk, forwarding, quota
 from ihobs.alerts.measurements import Measurements, Sample, Sampler
 from ihobs.model import Counters, Distribution, MetricGroup
 
@@ -154,7 +154,10 @@ _ALL = (
     Metric("time_to_first_token", "s", "of streamed answers: the mean, or `stat`", _windowed(_first_token)),
     _of_ihobs("late_spans", "count", "arrived a minute after their end", deliveries.late_spans, ("service",)),
     _of_ihobs("clock_skew", "s", "by how much a sender's clock is off", deliveries.clock_skew, ("service",)),
-    _of_ihobs("spans_dropped", "count", "lost before they could be stored", deliveries.spans_dropped),
+    _of_ihobs("spans_dropped", "count", "lost before they were stored, or forwarded", deliveries.spans_dropped),
+    _of_ihobs("forward_backlog", "count", "spans that wait for a destination", forwarding.backlog, ("destination",)),
+    _of_ihobs("forward_lag", "s", "for how long the oldest of them waits", forwarding.lag, ("destination",)),
+    _of_ihobs("forward_paused", "count", "destinations that take nothing", forwarding.paused, ("destination",)),
     _of_ihobs("rule_health", "count", "rules that cannot be evaluated", _unhealthy),
     _of_ihobs("disk_used_bytes", "bytes", "taken by the telemetry database", disk.used_bytes),
     _of_ihobs("disk_used_ratio", "ratio", "the same / what it may take", disk.used_ratio),
