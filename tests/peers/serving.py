@@ -1,0 +1,79 @@
+"""`ihobs` as its users run it: processes, and what they print."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+from click.testing import CliRunner
+
+from ihobs.cli import main
+
+BOUND_S = 60.0
+"""How long anything is waited for; everything happens long before."""
+
+DIMENSIONS = ("service", "workflow", "kind", "node", "provider", "model")
+
+FOREIGN = ("IHOBS_", "OTEL_", "LANGSMITH_", "LANGCHAIN_", "PHOENIX_")
+"""Variables of the machine that must not decide what a test sees."""
+
+
+def environment(**more):
+    """Return the variables of a process that a test starts."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return kept | {"PYTHONUNBUFFERED": "1"} | more
+
+
+def ihobs(home, *arguments):
+    """Give a command as it is typed; return what it printed."""
+    done = CliRunner().invoke(main, ["--home", str(home), *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def totals(home):
+    """Return every number that `ihobs metrics` shows of a home, as a whole and by each dimension."""
+    found = {}
+    for by in ((), *((dimension,) for dimension in DIMENSIONS)):
+        options = ["--by", ",".join(by)] if by else []
+        groups = json.loads(ihobs(home, "metrics", "--all", "--json", *options))["groups"]
+        found |= {(by, *sorted(group["by"].items())): group for group in groups}
+    return found
+
+
+def spans(home):
+    """Return how many spans a home counts."""
+    groups = json.loads(ihobs(home, "metrics", "--all", "--json"))["groups"]
+    return groups[0]["spans"] if groups else 0
+
+
+def until(condition, *, bound_s=BOUND_S):
+    """Wait for a condition; say whether it came."""
+    end = time.monotonic() + bound_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@contextlib.contextmanager
+def serving(home, *options, config=None):
+    """Run `ihobs serve` on a home; give its process and what it says it listens at, by scheme."""
+    of_config = ["--config", str(config)] if config else []
+    command = [sys.executable, "-m", "ihobs", "--home", str(home), *of_config, "serve", "--port", "0", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            yield process, re.search(r"http://\S+:\d+", line)[0]
+            process.terminate()
+            _, errors = process.communicate(timeout=BOUND_S)
+            assert process.returncode == 0, errors
+            assert "Traceback" not in errors, errors  # alerts are told there, as these spans are old
+        finally:
+            process.kill()
