@@ -37,6 +37,7 @@ COMMANDS = {
     "plugins": Entry(
         "ihobs.cli.plugins", "plugins", "List the plug-ins that are installed, and what is wrong with them."
     ),
+    "rules": Entry("ihobs.cli.rules", "rules", "Check alert rules, run their tests, see what they would have done."),
     "serve": Entry("ihobs.cli.serve", "serve", "Receive spans over OTLP/HTTP from any program or language."),
     "redact": Entry("ihobs.cli.redact", "redact", "Show what would be taken out of a file's spans."),
     "status": Entry("ihobs.cli.status", "status", "Show what is watched, what is running and what needs attention."),

@@ -9,12 +9,13 @@ from ihobs.spans.facts import CALL_FAMILY, SUMS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Place = tuple[str, ...]
 """The values of the dimensions that a question groups by."""
 
-_SUMS = ", ".join(f"sum({name})" for name in SUMS)
+SUMS_OF = ", ".join(f"sum({name})" for name in SUMS)
+"""The sums of all counters and durations, in SQL."""
 
 
 class Segment(NamedTuple):
@@ -71,6 +72,12 @@ class Part:
             for position, count in counts.items():
                 bucket[position] = bucket.get(position, 0) + count
 
+    def add_sums(self, place: Place, values: Sequence[int], *, chosen: bool) -> None:
+        """Add sums of a group; `chosen`: of calls that are asked for."""
+        _add_sums(self.sums, place, values)
+        if chosen:
+            _add_sums(self.calls, place, values)
+
 
 def read_part(connection: sqlite3.Connection, segment: Segment, question: Question) -> Part:
     """Return the numbers of one segment."""
@@ -80,15 +87,13 @@ def read_part(connection: sqlite3.Connection, segment: Segment, question: Questi
     columns = ", ".join((*question.by, f"kind IN ({question.kinds()}) AS chosen"))
     groups = ", ".join((*question.by, "chosen"))
     rows = connection.execute(
-        f"SELECT {columns}, {_SUMS} FROM rollup_{segment.table} JOIN series ON series.id = series_id "  # noqa: S608 - our own names
+        f"SELECT {columns}, {SUMS_OF} FROM rollup_{segment.table} JOIN series ON series.id = series_id "  # noqa: S608 - our own names
         f"WHERE bucket >= ? AND bucket < ? AND {condition} GROUP BY {groups}",
         [segment.first, segment.end, *values],
     )
     for row in rows:
         place, chosen, sums = row[:width], row[width], row[width + 1 :]
-        _add_sums(part.sums, place, sums)
-        if chosen:
-            _add_sums(part.calls, place, sums)
+        part.add_sums(place, sums, chosen=bool(chosen))
     if question.durations:
         _read_buckets(connection, segment, question, part)
     return part

@@ -7,7 +7,6 @@ far as these reach back, and by the hour before that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ihobs.clock import SECOND_NS
@@ -16,12 +15,12 @@ from ihobs.model import CALL_KINDS, DIMENSIONS, Counters, Distribution, MetricGr
 from ihobs.spans.facts import (
     CALL_FAMILY,
     CALL_NS,
+    COUNTERS,
     FIRST_TOKEN_FAMILY,
     FIRST_TOKEN_NS,
     FIRST_TOKENS,
     RUN_FAMILY,
     RUN_NS,
-    SUMS,
 )
 from ihobs.store.change import read_borders
 from ihobs.store.hours import memory_of
@@ -77,7 +76,7 @@ def metrics(  # noqa: PLR0913 - the window and what narrows it, all by name
     for name in (*by, *where):
         if name not in DIMENSIONS:
             raise InvalidInputError(f"'{name}'", "is not a dimension", f"use one of {', '.join(DIMENSIONS)}")
-    question = Question(tuple(by), tuple(where.items()), _call_kinds(by, of), durations)
+    question = Question(tuple(by), tuple(where.items()), call_kinds(by, of), durations)
     memory = memory_of(database)
     total = Part()
     with database.read() as connection:
@@ -89,8 +88,7 @@ def metrics(  # noqa: PLR0913 - the window and what narrows it, all by name
                 total.add(memory.read(connection, segment.first, segment.end, question))
             else:
                 total.add(read_part(connection, segment, question))
-    runs_known = RUN_DIMENSIONS.issuperset((*by, *where))
-    groups = [_group(question, place, total, runs_known=runs_known) for place in total.sums]
+    groups = [group_of(question, place, total) for place in total.sums]
     groups.sort(key=lambda group: -group.counters.spans)
     covered = _covered(segments, end_ns, borders) or (start_ns, end_ns)
     return MetricsResult(*covered, tuple(group for group in groups if group.counters.spans), newest)
@@ -158,7 +156,7 @@ def _covered(segments: Sequence[Segment], end_ns: int, borders: Borders) -> tupl
     return start_s * SECOND_NS, end_s * SECOND_NS
 
 
-def _call_kinds(by: Sequence[str], of: Of | None) -> tuple[str, ...]:
+def call_kinds(by: Sequence[str], of: Of | None) -> tuple[str, ...]:
     """Return the kinds that count as calls."""
     if of is not None and of in KINDS_OF:
         return KINDS_OF[of]
@@ -169,30 +167,33 @@ def _call_kinds(by: Sequence[str], of: Of | None) -> tuple[str, ...]:
     return CALL_KINDS
 
 
-_CALL_FIELDS = frozenset({"calls", "failed_calls", "timed_out_calls"})
+_CALL_FIELDS = [COUNTERS.index(name) for name in ("calls", "failed_calls", "timed_out_calls")]
 """What is counted of the chosen kinds only; recovered errors and retries are of whatever was tried again."""
 
 
-def _group(question: Question, place: Place, part: Part, *, runs_known: bool) -> MetricGroup:
-    total, calls = part.sums[place], part.calls.get(place) or [0] * len(SUMS)
-    first_tokens = part.buckets.get((FIRST_TOKEN_FAMILY, place), {})
-    counters = Counters(
-        **{
-            entry.name: (calls if entry.name in _CALL_FIELDS else total)[index]
-            for index, entry in enumerate(fields(Counters))
-        }
-    )
+def group_of(question: Question, place: Place, part: Part) -> MetricGroup:
+    """Return the numbers of one group of `part`."""
+    total, calls = part.sums[place], part.calls.get(place)
+    values = total[: len(COUNTERS)]
+    for index in _CALL_FIELDS:
+        values[index] = calls[index] if calls else 0
+    counters = Counters(*values)
+    buckets = part.buckets
     return MetricGroup(
         by={name: value or None for name, value in zip(question.by, place, strict=True)},
         counters=counters,
-        run_durations=_distribution(counters.runs, total[RUN_NS], part.buckets.get((RUN_FAMILY, place), {})),
-        call_durations=_distribution(counters.calls, calls[CALL_NS], part.buckets.get((CALL_FAMILY, place), {})),
-        first_tokens=_distribution(total[FIRST_TOKENS], total[FIRST_TOKEN_NS], first_tokens),
-        runs_known=runs_known,
+        run_durations=_distribution(counters.runs, total[RUN_NS], buckets.get((RUN_FAMILY, place))),
+        call_durations=_distribution(counters.calls, calls[CALL_NS] if calls else 0, buckets.get((CALL_FAMILY, place))),
+        first_tokens=_distribution(
+            total[FIRST_TOKENS], total[FIRST_TOKEN_NS], buckets.get((FIRST_TOKEN_FAMILY, place))
+        ),
+        runs_known=RUN_DIMENSIONS.issuperset(question.by) and all(name in RUN_DIMENSIONS for name, _ in question.where),
     )
 
 
-def _distribution(count: int, sum_ns: int, buckets: Mapping[int, int]) -> Distribution:
+def _distribution(count: int, sum_ns: int, buckets: Mapping[int, int] | None) -> Distribution:
+    if not buckets:
+        return Distribution(count, sum_ns)
     return Distribution(count, sum_ns, tuple(sorted((position, n) for position, n in buckets.items() if n)))
 
 
