@@ -21,7 +21,7 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 OURS = [*MODULES, *PLUGINS]
 
 FLOORS = (
-    {"model", "errors", "clock", "courtesy", "quantities", "matchers", "routes"},
+    {"model", "errors", "clock", "courtesy", "quantities", "matchers", "routes", "steps"},
     {
         "hookspecs",
         "settings",
@@ -36,7 +36,7 @@ FLOORS = (
         "guard",
     },
     {"plugins", "testing", "redact", "spans", "store"},
-    {"delivery", "sending", "telemetry", "alerts", "langsmith", "forward"},
+    {"delivery", "sending", "telemetry", "alerts", "langsmith", "forward", "runbooks"},
     {"duties", "demo", "web", "doctor", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
@@ -67,13 +67,23 @@ ARROWS = {
     ("spans", "redact"),
     ("store", "redact"),
     ("store", "spans"),
+    ("steps", "clock"),
+    ("steps", "errors"),
     ("testing", "plugins"),
     ("routes", "matchers"),
     ("routes", "quantities"),
 }
 """Imports on one floor."""
 
-PUBLIC_MODULES = {"ihobs.clock", "ihobs.config", "ihobs.errors", "ihobs.hookspecs", "ihobs.model", "ihobs.testing"}
+PUBLIC_MODULES = {
+    "ihobs.clock",
+    "ihobs.config",
+    "ihobs.errors",
+    "ihobs.hookspecs",
+    "ihobs.model",
+    "ihobs.steps",
+    "ihobs.testing",
+}
 """What plug-ins may import, beside the names of `ihobs.__all__`."""
 
 MAY_ASK_THE_TIME = {

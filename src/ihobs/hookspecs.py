@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from ihobs.model import Outcome, Rule
+from ihobs.steps import StepKind
 
 if TYPE_CHECKING:
     import click
@@ -121,6 +122,21 @@ def ihobs_redact(text: str, key: str) -> str | None:
 
 
 @hookspec
+def ihobs_steps() -> list[StepKind]:
+    """Contribute kinds of steps that runbooks can use.
+
+    Called when a runbook is checked or run, in the process that does so. What a kind must keep to stands at
+    `ihobs.steps.StepKind`.
+
+    Returns:
+        The kinds. A name that another plug-in or ihobs has already used is refused and reported.
+
+    If it raises: this plug-in's kinds are missing, and runbooks that use them are refused before they start.
+    """
+    raise AssertionError
+
+
+@hookspec
 def ihobs_register_commands(group: click.Group) -> None:
     """Add commands to the `ihobs` command line.
 
@@ -146,8 +162,13 @@ def _is_list_of_rules(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, Rule) for item in value)
 
 
+def _is_list_of_kinds(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, StepKind) for item in value)
+
+
 ANSWERS: Mapping[str, Contract] = {
     "ihobs_rules": Contract("a list of Rule", _is_list_of_rules),
+    "ihobs_steps": Contract("a list of StepKind", _is_list_of_kinds),
     "ihobs_redact": Contract("a text or None", lambda value: isinstance(value, str)),
     "ihobs_notify": Contract("True, False, an Outcome or None", lambda value: isinstance(value, bool | Outcome)),
 }

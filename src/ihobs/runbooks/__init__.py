@@ -1,0 +1,1 @@
+"""Runbooks: read, checked, run with a durable journal, and undone."""
