@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ihobs.cli.disk import disk_figures, disk_text, is_urgent
+from ihobs.cli.forwarded import destination_figures, destination_findings, destination_lines
 from ihobs.cli.moments import NO_DATA, shown
 from ihobs.cli.output import emit_json, json_option
 from ihobs.cli.spooled import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ihobs.cli.context import AppContext
     from ihobs.store.database import Database
     from ihobs.store.forecast import Forecast
+    from ihobs.store.forwarding import Backlog
     from ihobs.store.health import Health
     from ihobs.store.home import Home
     from ihobs.store.losses import Loss
@@ -61,6 +63,7 @@ class Status:
         redacted: what was removed from spans before they were stored.
         active_workflows: running now, as the processes that run them say.
         alerts: None: no rule has been evaluated yet.
+        destinations: how far those are that are configured.
         evaluated_until_ns: when the last duties process ended in good order; None: none did.
     """
 
@@ -76,6 +79,7 @@ class Status:
     redacted: tuple[Removed, ...]
     active_workflows: int
     alerts: AlertCount | None
+    destinations: tuple[Backlog, ...] = ()
     evaluated_until_ns: int | None = None
 
     @property
@@ -90,9 +94,9 @@ class Status:
 def status(ctx: click.Context, *, as_json: bool) -> None:
     """Show what is watched, what is running and what needs attention.
 
-    Ends with 1 when something needs attention: an alert fires, a rule cannot be evaluated, spans were lost within
-    the last day, spans wait on disk and nobody takes them, or a program is being watched while no duties process is
-    alive to evaluate its alerts. With IHOBS_ENDPOINT it shows what waits for the endpoint.
+    Ends with 1 when something needs attention: an alert fires, a rule cannot be evaluated, a destination is paused,
+    spans were lost within the last day, spans wait on disk and nobody takes them, or a program is being watched while
+    no duties process is alive to evaluate its alerts. With IHOBS_ENDPOINT it shows what waits for the endpoint.
     """
     app: AppContext = ctx.obj
     now_ns = app.clock()
@@ -118,6 +122,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         NotFoundError: there is no home.
         StoreUnavailableError: a database cannot be read.
     """
+    from ihobs.store.forwarding import backlogs
     from ihobs.store.health import health, size_bytes
     from ihobs.store.query import active_workflows
     from ihobs.store.redaction import removed
@@ -139,6 +144,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         redacted=removed(telemetry) if telemetry else (),
         active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
         alerts=_alerts(home) if sizes["state"] is not None else None,
+        destinations=tuple(one for one in backlogs(telemetry) if one.active) if telemetry else (),
         evaluated_until_ns=_evaluated_until_ns(home) if sizes["state"] is not None else None,
     )
 
@@ -151,6 +157,7 @@ def findings(found: Status, now_ns: int) -> Iterator[str]:
         yield f"rules that cannot be evaluated: {', '.join(found.alerts.unhealthy_rules)}; see 'ihobs alerts list'"
     yield from loss_findings(found.losses, now_ns)
     yield from wait_findings(found.spooled, now_ns)
+    yield from destination_findings(found.destinations)
     telemetry = found.telemetry
     if telemetry is None:
         return
@@ -206,6 +213,7 @@ def _figures(found: Status, now_ns: int) -> dict[str, object]:
         ],
         "active_workflows": found.active_workflows,
         "alerts": found.alerts,
+        "destinations": [destination_figures(one) for one in found.destinations],
         "spool": spool_figures(found.spooled),
         "dropped": loss_figures(found.losses),
     }
@@ -254,5 +262,6 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
         yield "alerts", f"{count(found.alerts.firing)} firing, {count(found.alerts.pending)} pending"
     else:
         yield "alerts", "no rule was evaluated yet"
+    yield from destination_lines(found.destinations)
     yield from spool_lines(found.spooled)
     yield from loss_lines(found.losses)

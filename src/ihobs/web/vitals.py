@@ -13,6 +13,7 @@ import ihobs
 from ihobs.clock import SECOND_NS, Clock
 from ihobs.store.health import health, size_bytes
 from ihobs.store.state import alerts
+from ihobs.web.forwarding import forwarding
 from ihobs.web.openmetrics import Family, Sample, counter, gauge
 from ihobs.web.recent import recent
 
@@ -61,6 +62,7 @@ class Vitals:
         yield from recent(self.telemetry, now_ns)
         yield from self._alerts()
         yield from self._home(now_ns)
+        yield from forwarding(self.telemetry, now_ns)
         yield from self._receiver(answers)
         resident_bytes = psutil.Process().memory_info().rss
         yield gauge("process_resident_memory_bytes", "Memory of this process.", resident_bytes, "bytes")
