@@ -27,6 +27,7 @@ FLOORS = (
         "settings",
         "config",
         "checks",
+        "reloading",
         "rule_checks",
         "rule_files",
         "rule_settings",
@@ -56,6 +57,9 @@ ARROWS = {
     ("config", "settings"),
     ("forward", "langsmith"),
     ("hookspecs", "config"),  # the type of an argument
+    ("reloading", "config"),
+    ("reloading", "rule_files"),
+    ("reloading", "settings"),
     ("rule_checks", "documents"),
     ("rule_files", "checks"),
     ("rule_files", "documents"),

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +30,7 @@ from ihobs.errors import IhobsError
 from ihobs.forward.forwarding import Forwarding
 from ihobs.guard import guard
 from ihobs.plugins import redaction_by
+from ihobs.reloading import waits_for_next_start
 from ihobs.store import prices
 from ihobs.store.opening import open_store
 from ihobs.store.retention import retention_of
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from ihobs.config import Settings
     from ihobs.plugins import Plugins
+    from ihobs.reloading import Watched
     from ihobs.store.home import Home
 
 LOCK = "duties"
@@ -67,6 +70,9 @@ ALIVE_NS = 3 * MINUTE_NS
 WINDOWS = "windows"
 """Under this name the state database says which buckets plug-ins have heard of."""
 
+CONFIGURATION = "configuration"
+"""Under this name a configuration that cannot be read again is among the unhealthy rules."""
+
 log = logging.getLogger("ihobs.duties")
 
 
@@ -79,6 +85,7 @@ class Duties:
         plugins: who brings rules, delivers and listens.
         clock: tells the time.
         receivers: who hears of each level; None: the configured routes and channels.
+        watched: the files of the configuration, to be read again when they change; None: they are not.
     """
 
     def __init__(
@@ -89,8 +96,10 @@ class Duties:
         *,
         clock: Clock = now_ns,
         receivers: Mapping[str, Sequence[str]] | None = None,
+        watched: Watched | None = None,
     ) -> None:
         self._home, self._plugins, self._clock = home, plugins, clock
+        self._settings, self._receivers, self._watched = settings, receivers, watched
         hook, retention = redaction_by(plugins), retention_of(settings.retention)
         self._store = open_store(home, settings, clock=clock, hook=hook, retention=retention)
         self._spool = Spool(home.path / SPOOL, clock=clock)
@@ -270,8 +279,42 @@ class Duties:
             log.warning("a receiver does not answer; what is not delivered is delivered at the next start")
         self._couriers.close()
 
+    def _reload(self) -> None:
+        """Take a changed configuration over; one that is not valid changes nothing, and is an unhealthy rule.
+
+        Raises:
+            IhobsError: it is not valid.
+        """
+        if self._watched is None:
+            return
+        try:
+            config = self._watched.changed()
+        except IhobsError as error:
+            refused = [one for one in self._rules.refused if one[0] != CONFIGURATION]
+            self._rules = replace(self._rules, refused=(*refused, (CONFIGURATION, str(error))))
+            self._listener.interrupt()
+            raise
+        if config is not None:
+            self._take_over(config.settings)
+
+    def _take_over(self, settings: Settings) -> None:
+        """Evaluate and deliver by other settings from now on."""
+        later = waits_for_next_start(self._settings, settings)
+        self._settings = settings
+        self._prices = prices.price_list(settings)
+        self._evaluator = Evaluator(self._store.database, self._state, settings, self._clock)
+        self._rules = collect(self._plugins, settings)
+        self._outbox.policy = policy_of(settings, self._home, self._receivers)
+        self._outbox.sender = Sender(self._plugins, Addresses(self._home, settings.receivers), self._clock)
+        log.info("the configuration was read again")
+        if later:
+            log.warning("takes effect at the next start only: %s", ", ".join(later))
+        self._listener.interrupt()
+        self._mail.set()
+
     def _keep_up(self) -> None:
-        """Empty the spool, count orphans, fill in prices, fold and retain; each by itself."""
+        """Read a changed configuration, empty the spool, count orphans, price, fold and retain; each by itself."""
+        self._attempt("configuration", self._reload)
         self._attempt("spool", self._empty_spool)
         self._attempt("settle", lambda: self._wake_if(self._store.settle()))
         self._attempt("prices", lambda: self._wake_if(self._price()))

@@ -12,6 +12,7 @@ from ihobs.clock import Clock, now_ns
 if TYPE_CHECKING:
     from ihobs.config import Config
     from ihobs.plugins import Plugins
+    from ihobs.reloading import Watched
     from ihobs.store.home import Home
 
 
@@ -38,6 +39,15 @@ class AppContext:
         Raises:
             InvalidInputError: the file, a variable or an option cannot be used.
         """
+        return self._read()
+
+    def watched(self) -> Watched:
+        """Return the configuration in force with its files, for a process that goes on running."""
+        from ihobs.reloading import Watched
+
+        return Watched(self.config, self._read)
+
+    def _read(self) -> Config:
         from ihobs.config import load
 
         overrides = {} if self.home_option is None else {"home": self.home_option}

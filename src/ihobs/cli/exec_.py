@@ -112,7 +112,7 @@ def _duties(app: AppContext, home: Home) -> Iterator[None]:
     """Do the duties for the body, unless another process has them; the command runs without them when they fail."""
     duties = None
     try:
-        duties = Duties(home, app.config.settings, app.plugins, clock=app.clock)
+        duties = Duties(home, app.config.settings, app.plugins, clock=app.clock, watched=app.watched())
         duties.start()
     except IhobsError as error:
         click.echo(f"ihobs: the command runs, but no alert can fire: {error}", err=True)

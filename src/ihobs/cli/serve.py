@@ -56,7 +56,7 @@ def serve(app: AppContext, host: str, port: int, names: tuple[str, ...]) -> None
     from ihobs.web.server import bind
 
     home = app.home(create=True)
-    duties = Duties(home, app.config.settings, app.plugins, clock=app.clock)
+    duties = Duties(home, app.config.settings, app.plugins, clock=app.clock, watched=app.watched())
     hook = redaction_by(app.plugins)
     with bind(host, port) as listening, open_store(home, app.config.settings, clock=app.clock, hook=hook) as store:
         address, bound_port = listening.getsockname()[:2]
