@@ -13,6 +13,7 @@ from ihobs.alerts.machine import threshold_shown
 from ihobs.alerts.metrics import METRICS
 from ihobs.alerts.metrics import shown as in_words
 from ihobs.alerts.rules import RuleSet, collect
+from ihobs.cli.alerts_told import ack, history
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown
 from ihobs.cli.output import console, emit_json, json_option
@@ -48,6 +49,10 @@ class Found:
 @click.group()
 def alerts() -> None:
     """See what is firing, and since when."""
+
+
+alerts.add_command(ack)
+alerts.add_command(history)
 
 
 @alerts.command("list")

@@ -24,6 +24,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "alerts": Entry("ihobs.cli.alerts", "alerts", "See what is firing, and since when."),
+    "channels": Entry("ihobs.cli.channels", "channels", "See who hears of alerts, and test that it arrives."),
     "config": Entry("ihobs.cli.config", "config", "Check the configuration, and see where each value came from."),
     "controls": Entry("ihobs.cli.controls", "controls", "See and set what holds for a while."),
     "demo": Entry("ihobs.cli.demo", "demo", "Watch a real orchestrator go wrong and recover, in under a minute."),
@@ -40,6 +41,7 @@ COMMANDS = {
     "rules": Entry("ihobs.cli.rules", "rules", "Check alert rules, run their tests, see what they would have done."),
     "serve": Entry("ihobs.cli.serve", "serve", "Receive spans over OTLP/HTTP from any program or language."),
     "redact": Entry("ihobs.cli.redact", "redact", "Show what would be taken out of a file's spans."),
+    "silences": Entry("ihobs.cli.silences", "silences", "Keep alerts quiet for a while."),
     "status": Entry("ihobs.cli.status", "status", "Show what is watched, what is running and what needs attention."),
     "traces": Entry("ihobs.cli.traces", "traces", "List traces, and show one as a waterfall."),
 }

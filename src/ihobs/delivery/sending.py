@@ -54,7 +54,7 @@ class Sender:
         at_ns = self.clock()
         took_ns = max(0, at_ns - began_ns)
         if outcome is None:
-            return Result("unknown", "dead", at_ns, took_ns, self._unknown(message.reference))
+            return Result("unknown", "dead", at_ns, took_ns, self.why_unknown(message.reference))
         if outcome.state == "delivered":
             return Result("delivered", "sent", at_ns, took_ns, outcome.detail)
         detail = outcome.detail or "it failed"
@@ -66,7 +66,8 @@ class Sender:
         pause = max(pause_ns(failures), min(wish_ns, LONGEST_WISH_NS))
         return Result("later", "waiting", at_ns, took_ns, detail, at_ns + pause)
 
-    def _unknown(self, reference: str) -> str:
+    def why_unknown(self, reference: str) -> str:
+        """Return why nobody can deliver to `reference`."""
         missing = self.addresses.missing(reference)
         if missing:
             return f"the variable {missing[0]} is not set"
