@@ -27,6 +27,8 @@ MIN_TOKEN_LENGTH = 16
 TAKE_OVER_S = 2.0
 """How often a server that has no duties looks whether their owner is gone."""
 
+MAX_PORT = 65_535
+
 _ENDED = 0
 """In the queue of signals: the server ended by itself."""
 
@@ -39,9 +41,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.option(
     "--allow-host", "names", multiple=True, metavar="NAME", help="A further name that clients may call this server by."
 )
+@click.option("--grpc", metavar="[HOST:]PORT", help="Receive OTLP over gRPC as well, most often at 4317.")
 @click.pass_obj
-def serve(app: AppContext, host: str, port: int, names: tuple[str, ...]) -> None:
-    """Receive spans over OTLP/HTTP, and evaluate and deliver alerts meanwhile.
+def serve(app: AppContext, host: str, port: int, names: tuple[str, ...], grpc: str | None) -> None:
+    """Receive spans and log records over OTLP/HTTP, and evaluate and deliver alerts meanwhile.
 
     Beyond loopback every request needs a token: that of IHOBS_TOKEN, or one that is made up and printed here.
     SIGTERM and Ctrl-C end it when everything that was received is stored.
@@ -60,7 +63,8 @@ def serve(app: AppContext, host: str, port: int, names: tuple[str, ...]) -> None
     hook = redaction_by(app.plugins)
     with bind(host, port) as listening, open_store(home, app.config.settings, clock=app.clock, hook=hook) as store:
         address, bound_port = listening.getsockname()[:2]
-        token, is_made_up = token_for(address, os.environ)
+        grpc_host, grpc_address = (address, None) if grpc is None else grpc_address_of(grpc, host)
+        token, is_made_up = token_for(most_open(address, grpc_host), os.environ)
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         receiver = Receiver(
             store,
@@ -69,12 +73,16 @@ def serve(app: AppContext, host: str, port: int, names: tuple[str, ...]) -> None
             clock=app.clock,
             has_duties=lambda: Duties.owner(home) == os.getpid(),
             ended=lambda: signals.put(_ENDED),
+            grpc_address=grpc_address,
             more=[LangSmithStatus(lambda: report(app.config.settings, clock=app.clock), clock=app.clock).route],
         )
         with _received_by(signals):
             receiver.start()
             try:
                 _announce(url_of(host, address, bound_port), token if is_made_up else None)
+                if receiver.grpc_port is not None:
+                    grpc_url = url_of(grpc_host, grpc_host, receiver.grpc_port)
+                    click.echo(f"ihobs: gRPC at {grpc_url}, with OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
                 _stay(duties, signals)
             finally:
                 receiver.stop()
@@ -99,6 +107,34 @@ def token_for(
             raise InvalidInputError(TOKEN, f"is shorter than {MIN_TOKEN_LENGTH} characters", hint)
         return chosen, False
     return (None, False) if is_loopback(address) else (make(), True)
+
+
+def grpc_address_of(text: str, host: str) -> tuple[str, str]:
+    """Return the IP address that `--grpc` names, and that with the port as grpc takes it.
+
+    Args:
+        text: "4317", "0.0.0.0:4317" or "[::1]:4317".
+        host: where to listen when it names only a port.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    name, _, number = text.rpartition(":")
+    name = name.removeprefix("[").removesuffix("]") or host
+    if not number.isdecimal() or int(number) > MAX_PORT:
+        raise InvalidInputError(f"--grpc {text}", "is neither a port nor an address with a port", "try --grpc 4317")
+    try:
+        address = str(socket.getaddrinfo(name, int(number), type=socket.SOCK_STREAM)[0][4][0])
+    except socket.gaierror as error:
+        raise InvalidInputError(f"--grpc {text}", f"{name!r} is not an address: {error.strerror}") from error
+    return address, f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
+
+
+def most_open(address: str, other: str) -> str:
+    """Return the one of two addresses that more machines can reach: one token is for both."""
+    from ihobs.web.access import is_loopback
+
+    return other if is_loopback(address) else address
 
 
 def url_of(host: str, address: str, port: int, hostname: Callable[[], str] = socket.gethostname) -> str:

@@ -94,10 +94,20 @@ def _host(header: str) -> str:
 
 def _token(scope: Scope, headers: Headers) -> str:
     """Return the token that a request carries: in its header, or, for a person's first visit, in its URL."""
-    kind, _, given = headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return given.strip()
+    given = _bearer(headers.get("authorization", ""))
+    if given:
+        return given
     return QueryParams(scope["query_string"]).get("token", "") if scope["method"] == "GET" else ""
+
+
+def carries_token(authorization: str, token: str) -> bool:
+    """Return whether an Authorization carries the token."""
+    return _same(_bearer(authorization), token)
+
+
+def _bearer(authorization: str) -> str:
+    kind, _, given = authorization.partition(" ")
+    return given.strip() if kind.lower() == "bearer" else ""
 
 
 def _same(given: str, token: str) -> bool:

@@ -47,6 +47,11 @@ class ExportReceiver:
         """What could not be decoded since the start, by reason."""
         return self._undecodable
 
+    def count_undecodable(self, parcel: Parcel) -> None:
+        """Count what of a parcel could not be decoded."""
+        for rejection in parcel.rejections:
+            self._undecodable[rejection.reason] += rejection.count
+
     async def answer(self, request: Request) -> Response:
         """Store what `request` brings; say so only after the commit."""
         encoding = wire.wire_of(request.headers.get("content-type", ""))
@@ -77,8 +82,7 @@ class ExportReceiver:
             loop, arguments = asyncio.get_running_loop(), (body, coding, encoding, self._limits, self.signal)
             parcel = await loop.run_in_executor(self._decoder, decode, *arguments)
         share.take(size_bytes=max(0, parcel.size_bytes - len(body)), items=parcel.items)
-        for rejection in parcel.rejections:
-            self._undecodable[rejection.reason] += rejection.count
+        self.count_undecodable(parcel)
         return parcel
 
     async def _body(self, request: Request, share: Share) -> bytes:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ihobs.store.telemetry import TelemetryStore
     from ihobs.web.access import Policy
+    from ihobs.web.grpc_server import GrpcServer
 
 
 class Receiver:
@@ -37,6 +38,13 @@ class Receiver:
         has_duties: whether this process evaluates the rules, for who asks.
         ended: called when the server ends by itself.
         more: further routes.
+        grpc_address: where gRPC is served as well, "127.0.0.1:4317"; None: nowhere.
+
+    Attributes:
+        grpc_port: the port of that, or None.
+
+    Raises:
+        InvalidInputError: gRPC cannot be served there.
     """
 
     def __init__(  # noqa: PLR0913 - put together once
@@ -50,6 +58,7 @@ class Receiver:
         has_duties: Callable[[], bool] = lambda: False,
         ended: Callable[[], None] = lambda: None,
         more: Sequence[Route] = (),
+        grpc_address: str | None = None,
     ) -> None:
         limits = limits or Limits()
         room = Room(limits)
@@ -59,6 +68,8 @@ class Receiver:
             )
             for signal, into in ((SPANS, store), (LOGS, store.logs))
         ]
+        self._grpc = None if grpc_address is None else self._serve_grpc(room, limits, grpc_address, policy.token)
+        self.grpc_port = None if self._grpc is None else self._grpc.port
         self._state = open_state(store.home)
         vitals = Vitals(store.home, store.database, self._state, room, self._receivers, has_duties, clock)
         self._server = Server(make_app(vitals, policy, more), listening, ended)
@@ -68,11 +79,20 @@ class Receiver:
         for receiver in self._receivers:
             receiver.intake.start()
         self._server.start()
+        if self._grpc is not None:
+            self._grpc.start()
 
     def stop(self) -> None:
         """Take no more, store and answer what was taken, and end."""
+        if self._grpc is not None:
+            self._grpc.stop()
         self._server.stop()
         for receiver in self._receivers:
             receiver.intake.stop()
             receiver.close()
         self._state.close()
+
+    def _serve_grpc(self, room: Room, limits: Limits, address: str, token: str | None) -> GrpcServer:
+        from ihobs.web.grpc_server import GrpcServer  # slow: not before it is needed
+
+        return GrpcServer(self._receivers, room, limits, address=address, token=token)

@@ -56,8 +56,13 @@ class RefusalError(Exception):
         super().__init__(message)
         self.status, self.message = status, message
         self.headers = dict(headers or {})
-        if status in _RETRYABLE:
+        if self.is_retryable:
             self.headers["retry-after"] = str(RETRY_AFTER_S)
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same request may be taken later."""
+        return self.status in _RETRYABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,13 @@ def accepted(wire: Wire, rejections: Iterable[Rejection], signal: Signal = SPANS
 def refused(wire: Wire | None, refusal: RefusalError) -> Response:
     """Return the answer to a request that is not taken; in JSON when its own encoding is none of OTLP's."""
     wire = wire or JSON
-    status = Status(code=_CODES[refusal.status], message=refusal.message)
+    status = Status(code=code_of(refusal), message=refusal.message)
     return Response(wire.encode(status), refusal.status, refusal.headers, wire.content_type)
+
+
+def code_of(refusal: RefusalError) -> int:
+    """Return the code of gRPC for a refusal."""
+    return int(_CODES[refusal.status])
 
 
 def listed(reasons: Mapping[str, int]) -> str:
