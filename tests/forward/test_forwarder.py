@@ -10,6 +10,7 @@ from tests.forward.conftest import drain
 from ihobs.clock import SECOND_NS
 from ihobs.forward import forwarder as module
 from ihobs.forward.pieces import spans_of
+from ihobs.guard import guard
 from ihobs.store import forwarding
 
 
@@ -120,6 +121,26 @@ def test_what_only_people_can_mend_pauses_the_destination_with_the_reason(place,
     assert drain(line, clock) is None
     assert not place.backlog().paused
     assert backend.names() == {"a": 1}
+
+
+def test_a_page_for_people_is_no_success(place, forward, backend, clock):
+    line = forward()
+    place.put("a")
+    backend.answer = lambda _: Reply(200, {"Content-Type": "text/html; charset=utf-8"}, takes=False)
+    drain(line, clock)
+    assert place.backlog().problem == "answers 200 with a page for people: no OTLP is spoken at this URL"
+    backend.answer = lambda _: Reply()
+    clock.advance(15 * 60)
+    drain(line, clock)
+    assert backend.names() == {"a": 1}
+
+
+def test_a_header_that_cannot_be_sent_is_told_and_tried_again(place, forward, backend, clock, there, monkeypatch):
+    monkeypatch.setattr(guard, "strict", False)
+    line = forward(replace(there, headers={"x-name": "\N{SNOWMAN}"}))
+    place.put("a")
+    assert drain(line, clock) == clock() + SECOND_NS
+    assert "cannot be sent" in place.backlog().problem
 
 
 def test_somebody_who_has_mended_it_need_not_wait(place, forward, backend, clock):

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from ihobs.clock import HOUR_NS, MINUTE_NS, SECOND_NS, Clock
 from ihobs.forward import again
+from ihobs.forward.answers import Answer
+from ihobs.guard import guard
 from ihobs.store.forwarding import Progress, Trouble, advance, letters_to_send, postpone, read_cursor, settle_again
 
 if TYPE_CHECKING:
-    from ihobs.forward.answers import Answer
     from ihobs.forward.destinations import Destination
     from ihobs.forward.reading import Reader
     from ihobs.forward.walk import Walk
@@ -47,6 +48,9 @@ AGAIN_AT_ONCE = 200
 
 PAUSED_AGAIN_NS = 15 * MINUTE_NS
 """A paused destination is asked so often whether it has changed its mind: what refused may be mended at its end."""
+
+
+FAILED_HERE = Answer("later", "cannot be sent: a fault of ihobs, or a header that is none; the log says more")
 
 
 class Sender(Protocol):
@@ -169,6 +173,11 @@ class Forwarder:
 
     def _pursue(self, walk: Walk, sender: Sender) -> Answer | None:
         """Send the requests of a batch until it is done or must wait; return why it must."""
+        with guard:
+            return self._send_rest(walk, sender)
+        return FAILED_HERE
+
+    def _send_rest(self, walk: Walk, sender: Sender) -> Answer | None:
         while not walk.is_done:
             if self.is_held():
                 return None

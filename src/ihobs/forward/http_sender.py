@@ -33,6 +33,9 @@ MAX_ANSWER_BYTES = 64 * 1024
 
 PROTOBUF = "application/x-protobuf"
 
+_PAGE = "text/html"
+"""What a login page or a proxy answers, with 200: spans sent there are gone."""
+
 _LATER = frozenset({408, 425, 429, 502, 503, 504})
 _DENIED = frozenset({401, 402, 403, 404, 405, 407, 410, 451})
 _TOO_LARGE, _UNSUPPORTED_MEDIA = 413, 415
@@ -93,7 +96,10 @@ class HttpSender:
 
     def _read(self, answer: requests.Response, content: bytes) -> Answer:
         status = answer.status_code
-        is_protobuf = answer.headers.get("Content-Type", "").partition(";")[0].strip() == PROTOBUF
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        is_protobuf = kind == PROTOBUF
+        if status in _OK and kind == _PAGE:
+            return Answer("denied", f"answers {status} with a page for people: no OTLP is spoken at this URL")
         if status in _OK:
             return _read_success(content if is_protobuf else b"", self._secrets)
         detail = _read_failure(content) if is_protobuf else content.decode("utf-8", "replace")
