@@ -21,7 +21,7 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 OURS = [*MODULES, *PLUGINS]
 
 FLOORS = (
-    {"model", "errors", "clock", "courtesy", "quantities", "matchers", "routes", "steps"},
+    {"model", "errors", "clock", "courtesy", "quantities", "matchers", "routes", "incident_settings", "steps"},
     {
         "hookspecs",
         "settings",
@@ -37,7 +37,7 @@ FLOORS = (
         "guard",
     },
     {"plugins", "testing", "redact", "spans", "store"},
-    {"delivery", "sending", "telemetry", "alerts", "langsmith", "forward", "runbooks"},
+    {"delivery", "sending", "telemetry", "alerts", "langsmith", "forward", "incidents", "runbooks"},
     {"duties", "demo", "web", "doctor", "cli"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
@@ -56,6 +56,7 @@ ARROWS = {
     ("config", "rule_files"),
     ("config", "settings"),
     ("forward", "langsmith"),
+    ("incident_settings", "quantities"),
     ("hookspecs", "config"),  # the type of an argument
     ("reloading", "config"),
     ("reloading", "rule_files"),

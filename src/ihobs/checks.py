@@ -20,8 +20,6 @@ from ihobs.schemas import findings
 from ihobs.settings import endpoint_of
 
 NOT_READ_YET = (
-    "calendar",
-    "incidents",
     "runbooks",
     "schedules",
     "backups",

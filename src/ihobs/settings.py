@@ -10,6 +10,19 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from ihobs.incident_settings import (
+    RESPOND_WITHIN,
+    CalendarSettings,
+    IncidentSettings,
+    bridge_of,
+    chain_of,
+    days_of,
+    holidays_of,
+    hours_of,
+    open_from_of,
+    resolve_within_of,
+    respond_within_of,
+)
 from ihobs.quantities import seconds, size_bytes
 from ihobs.routes import DeadmanSettings, DeliverySettings, InhibitSettings, RouteSettings, inhibitions_of, routes_of
 from ihobs.rule_settings import rules_of
@@ -136,6 +149,7 @@ class Settings:
         channels: level -> receivers, for what fits no route. receivers: reference -> address, or the fields of a
             webhook, with `${env:NAME}` not yet resolved.
         delivery, routes, inhibit, deadman: see `ihobs.routes`.
+        incidents, calendar: see `ihobs.incident_settings`.
     """
 
     home: Path
@@ -158,6 +172,8 @@ class Settings:
     routes: tuple[RouteSettings, ...]
     inhibit: tuple[InhibitSettings, ...]
     deadman: DeadmanSettings
+    incidents: IncidentSettings
+    calendar: CalendarSettings
     retention: RetentionSettings
 
 
@@ -194,6 +210,8 @@ def build(values: Mapping[str, object]) -> Settings:
     nested["retention"] = RetentionSettings(**nested["retention"])
     nested["delivery"] = DeliverySettings(**nested["delivery"])
     nested["deadman"] = DeadmanSettings(**nested["deadman"])
+    nested["incidents"] = IncidentSettings(**nested["incidents"])
+    nested["calendar"] = CalendarSettings(**nested["calendar"])
     return Settings(**nested)
 
 
@@ -342,6 +360,18 @@ TABLE = (
     Setting("inhibit", (), inhibitions_of),
     Setting("deadman.url", None, _same),
     Setting("deadman.every", "1m", seconds, field="deadman.every_s"),
+    Setting("incidents.bridge", None, bridge_of),
+    Setting("incidents.leadership", (), _texts),
+    Setting("incidents.open_from", "P3", open_from_of),
+    Setting("incidents.join_by", ["rule", "service", "workflow"], _texts),
+    Setting("incidents.reopen_within", "2h", seconds, field="incidents.reopen_within_s"),
+    Setting("incidents.settle", "5m", seconds, field="incidents.settle_s"),
+    Setting("incidents.respond_within", RESPOND_WITHIN, respond_within_of, field="incidents.respond_within_s"),
+    Setting("incidents.resolve_within", {}, resolve_within_of, field="incidents.resolve_within_s"),
+    Setting("incidents.chain", (), chain_of),
+    Setting("calendar.hours", "09:00-17:00", hours_of),
+    Setting("calendar.days", "mon-fri", days_of),
+    Setting("calendar.holidays", (), holidays_of),
     Setting("retention.payload", "7d", seconds, field="retention.payload_s"),
     Setting("retention.spans", "30d", seconds, field="retention.spans_s"),
     Setting("retention.logs", None, _seconds_if_any, field="retention.logs_s"),

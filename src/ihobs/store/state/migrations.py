@@ -9,14 +9,14 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ihobs.store.database import Database
-from ihobs.store.state import controls, delivery_tables
+from ihobs.store.state import controls, delivery_tables, incident_tables
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from ihobs.store.home import Home
 
-VERSION = 3
+VERSION = 4
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -37,6 +37,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(m001_alerts)
     migrations()(m002_controls)
     migrations()(m003_delivery)
+    migrations()(m004_incidents)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -56,6 +57,12 @@ def m002_controls(database: sqlite_utils.Database) -> None:
 def m003_delivery(database: sqlite_utils.Database) -> None:
     """Create messages, groups, silences and acknowledgements; what waits to be delivered goes on waiting."""
     for statement in (*delivery_tables.TABLES, *delivery_tables.CARRY_OVER):
+        database.execute(statement)
+
+
+def m004_incidents(database: sqlite_utils.Database) -> None:
+    """Create incidents: their timelines, alerts, deadlines and diagnostics, and what was changed lately."""
+    for statement in incident_tables.TABLES:
         database.execute(statement)
 
 
