@@ -74,6 +74,7 @@ ARROWS = {
     ("store", "spans"),
     ("steps", "clock"),
     ("steps", "errors"),
+    ("telemetry", "langsmith"),
     ("testing", "plugins"),
     ("routes", "matchers"),
     ("routes", "quantities"),

@@ -6,6 +6,7 @@ ancestors; queries are paged by cursor. Any path can be told to answer otherwise
 """
 
 import email
+import gzip
 import json
 import re
 import sys
@@ -159,7 +160,8 @@ class LangSmith:
         return JSONResponse({"message": "Run updated"}, 202)
 
     async def traces(self, request: Request):
-        self.otlp.append(await request.body())
+        body = await request.body()
+        self.otlp.append(gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body)
         return Response(b"", 200, media_type="application/x-protobuf")
 
     async def stats(self, request: Request):

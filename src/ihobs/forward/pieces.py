@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from ihobs.langsmith.tracing import TRACED_TO, mark_of
 from ihobs.redact.tally import Tally
 
 if TYPE_CHECKING:
@@ -118,6 +119,16 @@ def sampling(ratio: float) -> Change:
     return lambda request: _keep(request, is_kept)
 
 
+def leaving_out_traced(endpoint: str) -> Change:
+    """Return what leaves out spans whose runs their program brings to this LangSmith itself: or all would be double."""
+    mark = mark_of(endpoint)
+
+    def is_kept(span: Span) -> bool:
+        return all(one.key != TRACED_TO or one.value.string_value != mark for one in span.attributes)
+
+    return lambda request: _keep(request, is_kept)
+
+
 def masking(redactor: Redactor) -> Change:
     """Return what takes out of a request what a redactor takes out."""
     return lambda request: redactor.request(request, Tally())
@@ -126,6 +137,8 @@ def masking(redactor: Redactor) -> Change:
 def name_run_types(request: ExportTraceServiceRequest) -> None:
     """Say in LangSmith's words what the spans of our own decorators are."""
     for span in spans_of(request):
+        if all(attribute.key != KIND for attribute in span.attributes):
+            continue
         told = {attribute.key: attribute.value.string_value for attribute in span.attributes}
         run_type = RUN_TYPES.get(told.get(KIND, ""))
         if run_type is None:

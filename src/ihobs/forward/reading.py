@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from ihobs.forward.pieces import Change, Piece, masking, name_run_types, one_span, sampling, spans_of
+from ihobs.forward.pieces import (
+    Change,
+    Piece,
+    leaving_out_traced,
+    masking,
+    name_run_types,
+    one_span,
+    sampling,
+    spans_of,
+)
 from ihobs.forward.walk import Walk
+from ihobs.langsmith.access import base_url
 from ihobs.store.forwarding import Stored, stored, stored_after
 from ihobs.store.payloads import DamagedError, decompressed
 
@@ -36,7 +46,7 @@ def changes_for(destination: Destination, masker: Callable[[], Redactor]) -> tup
     if destination.content == "mask":
         changes.append(masking(masker()))
     if destination.is_langsmith:
-        changes.append(name_run_types)
+        changes += [leaving_out_traced(base_url(destination.url)), name_run_types]
     return tuple(changes)
 
 

@@ -5,6 +5,7 @@ Loaded in the instrumented program: imports nothing but the standard library.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from typing import Literal
 from ihobs.langsmith.access import base_url, by_variables
 
 Mode = Literal["langsmith", "otel", "hybrid"]
+
+TRACED_TO = "ihobs.langsmith.traced_to"
+"""On the spans of a program that brings its runs to LangSmith by itself: the mark of its endpoint. The forwarder leaves
+them out there, and only there."""
 
 _NAMESPACES = ("LANGSMITH", "LANGCHAIN")
 _MODES: Mapping[str, Mode] = {"langsmith": "langsmith", "otel": "otel", "hybrid": "hybrid"}
@@ -38,6 +43,11 @@ class OwnTracing:
     def sends(self) -> bool:
         """Whether the SDK brings runs to LangSmith past the program's OpenTelemetry provider."""
         return self.mode != "otel"
+
+
+def mark_of(endpoint: str) -> str:
+    """Return what stands for an endpoint in TRACED_TO: redaction takes addresses out, and this is none."""
+    return hashlib.blake2b(endpoint.encode(), digest_size=8, person=b"ihobs.traced").hexdigest()
 
 
 def own_tracing(environ: Mapping[str, str] = os.environ) -> OwnTracing | None:

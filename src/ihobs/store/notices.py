@@ -36,6 +36,8 @@ def write_notices(database: Database, service: str, texts: Mapping[str, str], no
     Raises:
         StoreUnavailableError: nothing was written.
     """
+    if not texts and not any(one.service == service for one in read_notices(database)):
+        return
     with database.write() as connection:
         if texts:
             value = json.dumps({"texts": dict(texts), "seen_ns": now_ns})

@@ -23,6 +23,7 @@ from ihobs.store.change import Change, read_borders, write_borders
 from ihobs.store.dropped import count_lost
 from ihobs.store.ingest import Delivery, IngestResult, rejections, store_delivery
 from ihobs.store.logs import LogStore
+from ihobs.store.notices import write_notices
 from ihobs.store.numbers import Numbers
 from ihobs.store.payloads import compress
 from ihobs.store.pricing import PriceBook, by_model, write_origin
@@ -209,6 +210,10 @@ class TelemetryStore:
                 "INSERT INTO worker VALUES (?, ?, ?, ?, ?)",
                 [(name, service, workflow, count, now) for workflow, count in active.items()],
             )
+
+    def note(self, service: str, noticed: Mapping[str, str]) -> None:
+        """Keep what a program notices of itself, replacing what it noticed before; see `ihobs.store.notices`."""
+        write_notices(self.database, service, noticed, self._clock())
 
     def record_dropped(self, reason: str, spans: int) -> None:
         """Count spans that were lost before they could be stored, and why and when the last ones were."""

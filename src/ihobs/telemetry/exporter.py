@@ -42,6 +42,7 @@ class StoreExporter(SpanExporter):
         open_spool: makes the spool, for what the store cannot take.
         encode: makes a request of a batch; None: of spans.
         signal: what the batches hold. For log records, `open_store` returns the store's `logs`.
+        notice: returns what this program notices of itself, subject -> text; kept in the home for `ihobs doctor`.
     """
 
     def __init__(
@@ -52,7 +53,10 @@ class StoreExporter(SpanExporter):
         open_spool: Callable[[], Spool],
         encode: Callable[[Sequence[Any]], bytes] | None = None,
         signal: SignalName = "spans",
+        notice: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
+        self._notice = notice
+        self._noticed: Mapping[str, str] | None = None
         self._open_store, self._service, self._signal = open_store, service, signal
         self._store: Any = None
         self._encode = encode or Encoder(Courtesy()).encode
@@ -141,10 +145,20 @@ class StoreExporter(SpanExporter):
             self._attempt(self._record_losses)
         if stored and self._store is not None:
             notify(self._store.home)
+            self._tell_noticed()
         if self._refused:
             self.secure()  # only a newer ihobs can store them
         elif self._spool_may_hold and self._store is not None:
             self._attempt(self._catch_up)
+
+    def _tell_noticed(self) -> None:
+        """Keep in the home what this program notices of itself, when it is something else than before."""
+        if self._notice is None:
+            return
+        with guard:
+            noticed = self._notice()
+            if noticed != self._noticed and self._attempt(lambda store: store.note(self._service(), noticed)):
+                self._noticed = noticed
 
     def _ingest(self, data: bytes) -> bool:
         with loading:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Span
+
+LANGSMITH_SCOPE = "langsmith"
 
 _current_run_span: Callable[[], Span | None] | None = None
 
@@ -53,12 +56,12 @@ def _instrument(*, mask_content: bool) -> None:
 
     instrumentor = LangChainInstrumentor()
     if not instrumentor.is_instrumented_by_opentelemetry:  # somebody else's may send its spans to our provider
-        config = TraceConfig(**_hidden()) if mask_content else TraceConfig()
+        config = TraceConfig(**hidden_contents()) if mask_content else TraceConfig()
         instrumentor.instrument(config=config, skip_dep_check=True)
     _current_run_span = get_current_span
 
 
-def _hidden() -> dict[str, Any]:
+def hidden_contents() -> dict[str, Any]:
     """Return what OpenInference shall leave out: everything that holds content."""
     return {
         "hide_inputs": True,
@@ -83,6 +86,20 @@ def innermost_context() -> Context | None:
     if not current.get_span_context().is_valid or _started_ns(run) > _started_ns(current):
         return trace.set_span_in_context(run)
     return None
+
+
+def is_retold(span: ReadableSpan) -> bool:
+    """Return whether LangSmith's SDK tells one of LangChain's runs as a span, while OpenInference tells it, too.
+
+    With LANGSMITH_OTEL_ENABLED the SDK makes spans of all runs, in traces of their own, on the provider that is set for
+    everybody: each run would count twice. What `@traceable` records is nobody else's, and stays.
+    """
+    if _current_run_span is None or span.instrumentation_scope is None:
+        return False
+    if span.instrumentation_scope.name != LANGSMITH_SCOPE:
+        return False
+    told = span.attributes or {}
+    return "langsmith.metadata.ls_method" not in told or "langsmith.metadata.ls_integration" in told
 
 
 def _started_ns(span: Span) -> int:

@@ -22,6 +22,7 @@ from opentelemetry.trace import StatusCode, TraceFlags
 
 from ihobs.clock import SECOND_NS, Clock, now_ns
 from ihobs.guard import guard, log
+from ihobs.telemetry.langchain import is_retold
 from ihobs.telemetry.places import OpenSpans, Place, open_spans
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class IhobsSpanProcessor(SpanProcessor):
                 return
             span_id = context.span_id
             place, is_run = self._open.closed(span_id)
-            if not context.trace_flags & TraceFlags.SAMPLED or span_id in self._open.inherited:
+            if not context.trace_flags & TraceFlags.SAMPLED or span_id in self._open.inherited or is_retold(span):
                 return
             waiting = len(self._queue)
             if self._closed or waiting >= MAX_QUEUED_SPANS:

@@ -13,6 +13,7 @@ from ihobs.telemetry.exporter import StoreExporter
 from ihobs.telemetry.loading import loading
 from ihobs.telemetry.log_encoding import LogEncoder
 from ihobs.telemetry.log_sink import RecordSink, SinkWithLogs
+from ihobs.telemetry.noticing import Noticing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +45,12 @@ class Sinks:
         return SinkWithLogs(*make(), queue)
 
     def _into_home(self) -> tuple[Sink, RecordSink]:
-        spans = StoreExporter(self._open_store, service=self._service, open_spool=lambda: self._open_spool("spans"))
+        spans = StoreExporter(
+            self._open_store,
+            service=self._service,
+            open_spool=lambda: self._open_spool("spans"),
+            notice=Noticing(self._settings, lambda: self._attachment().provider),
+        )
         logs = StoreExporter(
             lambda: spans.opened().logs,
             service=self._service,

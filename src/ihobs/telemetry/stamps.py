@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from ihobs.courtesy import Pause, no_pause
 from ihobs.guard import log
+from ihobs.langsmith.tracing import TRACED_TO, mark_of
 from ihobs.telemetry.encode import Stamps, encode
+from ihobs.telemetry.noticing import sdk_that_sends
 from ihobs.telemetry.places import MAX_SPAN_ATTRIBUTES, SCOPE
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class Encoder:
     def encode(self, ended: Sequence[Ended]) -> bytes:
         """Return a batch as the bytes of one request."""
         self._tell_limit(ended)
-        return encode([(span, _stamps(span, place)) for span, place in ended], self._pause)
+        everywhere = _traced_to()
+        return encode([(span, (*_stamps(span, place), *everywhere)) for span, place in ended], self._pause)
 
     def _tell_limit(self, ended: Sequence[Ended]) -> None:
         """Say once that the provider, which is not ours to change, throws attributes away."""
@@ -39,6 +42,12 @@ class Encoder:
                 "set OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=%d",
                 MAX_SPAN_ATTRIBUTES,
             )
+
+
+def _traced_to() -> Stamps:
+    """Return the attribute by which the forwarder knows spans whose runs this program brings to LangSmith itself."""
+    tracing = sdk_that_sends()
+    return () if tracing is None else [(TRACED_TO, mark_of(tracing.endpoint))]
 
 
 def _stamps(span: ReadableSpan, place: Place | None) -> Stamps:
