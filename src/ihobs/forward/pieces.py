@@ -139,8 +139,6 @@ def name_run_types(request: ExportTraceServiceRequest) -> None:
     for span in spans_of(request):
         if all(attribute.key != KIND for attribute in span.attributes):
             continue
-        if all(attribute.key != KIND for attribute in span.attributes):
-            continue
         told = {attribute.key: attribute.value.string_value for attribute in span.attributes}
         run_type = RUN_TYPES.get(told.get(KIND, ""))
         if run_type is None:
