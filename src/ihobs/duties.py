@@ -275,8 +275,11 @@ class Duties:
     def _deliver_the_rest(self) -> None:
         """Deliver once more, and wait for the answers, as far as they come in time."""
         self._outbox.deliver()
-        if not self._couriers.wait(JOIN_S):
-            log.warning("a receiver does not answer; what is not delivered is delivered at the next start")
+        while self._couriers.busy():  # what became of it may be something to tell others
+            if not self._couriers.wait(JOIN_S):
+                log.warning("a receiver does not answer; what is not delivered is delivered at the next start")
+                break
+            self._outbox.deliver()
         self._couriers.close()
 
     def _reload(self) -> None:

@@ -37,7 +37,7 @@ class RouteSettings:
         name: unique; part of the name of its groups.
         match: conditions on labels.
         receivers: references.
-        goes_on: look at the routes after it, too.
+        goes_on: look at the routes after it, too, and at last at `channels`.
     """
 
     name: str

@@ -12,10 +12,10 @@ from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown, window_ns
 from ihobs.cli.output import emit_json, json_option
 from ihobs.clock import SECOND_NS, isoformat
+from ihobs.delivery.addresses import Addresses
 from ihobs.delivery.policy import policy_of
 from ihobs.delivery.story import Chapter, Prospect, in_words, prospects, story
 from ihobs.errors import NotFoundError
-from ihobs.redact.text import scrubbed
 from ihobs.store.state import acknowledgements, alerts
 from ihobs.store.state.acknowledgements import Acknowledgement
 from ihobs.store.state.delivery_history import known_alerts
@@ -82,14 +82,14 @@ def history(app: AppContext, alert: str, *, limit: int, as_json: bool) -> None:
     """
     home = app.home()
     state = open_state(home)
-    policy = policy_of(app.config.settings, home)
+    policy, addresses = policy_of(app.config.settings, home), Addresses(home, app.config.settings.receivers)
     found = [(key, story(state, key, limit), prospects(state, policy, key, app.clock())) for key in _keys(state, alert)]
     if as_json:
-        emit_json([_figures(*one) for one in found])
+        emit_json([_figures(*one, addresses) for one in found])
         return
     for key, chapters, next_ in found:
         click.secho(inert(key), bold=True)
-        for line in _lines(chapters, next_):
+        for line in _lines(chapters, next_, addresses):
             click.echo(line)
 
 
@@ -108,7 +108,7 @@ def _keys(state: Database, name: str) -> list[str]:
     return instances
 
 
-def _figures(key: str, chapters: list[Chapter], next_: list[Prospect]) -> dict[str, object]:
+def _figures(key: str, chapters: list[Chapter], next_: list[Prospect], addresses: Addresses) -> dict[str, object]:
     """Return the history of an alert with the names that `--json` promises."""
     return {
         "alert": key,
@@ -117,13 +117,13 @@ def _figures(key: str, chapters: list[Chapter], next_: list[Prospect]) -> dict[s
                 "at": isoformat(chapter.event.at_ns),
                 "level": chapter.event.level,
                 "text": chapter.event.text,
-                "receivers": [_hearing_figures(hearing) for hearing in chapter.hearings],
+                "receivers": [_hearing_figures(hearing, addresses) for hearing in chapter.hearings],
             }
             for chapter in chapters
         ],
         "next": [
             {
-                "receiver": scrubbed(one.reference),
+                "receiver": addresses.shown(one.reference),
                 "told": one.told,
                 "at": None if one.next_ns is None else isoformat(one.next_ns),
                 "reason": one.reason,
@@ -133,9 +133,9 @@ def _figures(key: str, chapters: list[Chapter], next_: list[Prospect]) -> dict[s
     }
 
 
-def _hearing_figures(hearing: Hearing) -> dict[str, object]:
+def _hearing_figures(hearing: Hearing, addresses: Addresses) -> dict[str, object]:
     return {
-        "receiver": scrubbed(hearing.reference),
+        "receiver": addresses.shown(hearing.reference),
         "route": hearing.route,
         "state": hearing.state,
         "reason": hearing.reason,
@@ -161,20 +161,21 @@ def _attempt_figures(one: Attempt) -> dict[str, object]:
     }
 
 
-def _lines(chapters: list[Chapter], next_: list[Prospect]) -> Iterator[str]:
+def _lines(chapters: list[Chapter], next_: list[Prospect], addresses: Addresses) -> Iterator[str]:
     for chapter in chapters:
         yield f"  {shown(chapter.event.at_ns)}  {inert(chapter.event.text)}"
         for hearing in chapter.hearings:
-            yield f"    {click.style(f'{hearing.state:8}', fg=_STYLES[hearing.state] or None)} {_told(hearing)}"
+            state = click.style(f"{hearing.state:8}", fg=_STYLES[hearing.state] or None)
+            yield f"    {state} {_told(hearing, addresses)}"
         if not chapter.hearings:
             yield "    waiting  no duties process has looked at it yet"
     for one in next_:
-        yield f"  {inert(scrubbed(in_words(one)))}"
+        yield f"  {inert(in_words(one, addresses))}"
 
 
-def _told(hearing: Hearing) -> str:
+def _told(hearing: Hearing, addresses: Addresses) -> str:
     """Return one receiver's part of an event in words."""
-    where = inert(scrubbed(hearing.reference)) or "nobody"
+    where = inert(addresses.shown(hearing.reference)) or "nobody"
     tries = len(hearing.attempts)
     last = hearing.attempts[-1] if hearing.attempts else None
     if hearing.state == "sent" and last is not None:

@@ -18,7 +18,6 @@ from ihobs.delivery.policy import LEVELS, Policy, policy_of
 from ihobs.delivery.sending import Sender
 from ihobs.errors import EXIT_FINDING, EXIT_UNREACHABLE, NotFoundError
 from ihobs.model import Notification
-from ihobs.redact.text import scrubbed
 from ihobs.store.state import messages
 from ihobs.store.state.migrations import open_state
 
@@ -53,12 +52,14 @@ class Row:
     """A receiver to show.
 
     Attributes:
-        hears: levels and routes that lead there. way: the scheme of its address; never more, it holds secrets.
+        shown: the reference, as it may be shown. hears: levels and routes that lead there.
+        way: the scheme of its address; never more, it holds secrets.
         receiver: how it is; None: nothing was ever sent there.
         missing: variables of its address that are not set here.
     """
 
     reference: str
+    shown: str
     hears: str
     way: str
     receiver: Receiver | None
@@ -111,10 +112,16 @@ def list_(ctx: click.Context, app: AppContext, *, as_json: bool) -> None:
     state, now_ns = open_state(home), app.clock()
     rows = list(_rows(app, policy_of(app.config.settings, home)))
     letters = messages.dead(state, DEAD_LETTERS)
+    addresses = Addresses(home, app.config.settings.receivers)
     if as_json:
-        emit_json({"receivers": [_figures(row) for row in rows], "dead_letters": [_letter(*one) for one in letters]})
+        emit_json(
+            {
+                "receivers": [_figures(row) for row in rows],
+                "dead_letters": [_letter(*one, addresses) for one in letters],
+            }
+        )
     else:
-        _show(rows, letters)
+        _show(rows, letters, addresses)
     recent = any(at_ns >= now_ns - DAY_NS for _, at_ns, _ in letters)
     if recent or any(row.missing or (row.receiver and row.receiver.outcome != "delivered") for row in rows):
         ctx.exit(EXIT_FINDING)
@@ -135,14 +142,15 @@ def test(ctx: click.Context, app: AppContext, name: str, *, as_json: bool) -> No
     policy = policy_of(app.config.settings, home)
     references = policy.channels[name] if name in LEVELS else [name]
     if name not in LEVELS and name not in policy.references():
-        raise NotFoundError("receiver", scrubbed(name), "see 'ihobs channels list'")
+        raise NotFoundError("receiver", name, "see 'ihobs channels list'")
     sender = Sender(app.plugins, Addresses(home, app.config.settings.receivers), app.clock)
     tried = [try_out(sender, reference, app.clock) for reference in references]
+    addresses = sender.addresses
     if as_json:
-        emit_json([_tried_figures(one) for one in tried])
+        emit_json([_tried_figures(one, addresses) for one in tried])
     for one in [] if as_json else tried:
         arrived = "arrived" if one.outcome == "delivered" else f"{one.outcome}: {one.detail}"
-        click.echo(f"{inert(scrubbed(one.reference))}: {inert(arrived)} ({one.took_s:.2f} s)")
+        click.echo(f"{inert(addresses.shown(one.reference))}: {inert(arrived)} ({one.took_s:.2f} s)")
         if one.advice:
             click.echo(f"  {one.advice}")
     if any(one.outcome != "delivered" for one in tried):
@@ -180,14 +188,16 @@ def _rows(app: AppContext, policy: Policy) -> Iterator[Row]:
         hears = ", ".join([*levels, *routes]) or "fallback"
         address = addresses.of(reference) or ""
         missing = tuple(addresses.missing(reference))
-        yield Row(reference, hears, address.partition(":")[0], known.get(reference), missing)
+        yield Row(
+            reference, addresses.shown(reference), hears, address.partition(":")[0], known.get(reference), missing
+        )
 
 
 def _figures(row: Row) -> dict[str, object]:
     """Return a receiver with the names that `--json` promises."""
     delivered_ns = row.receiver.delivered_ns if row.receiver else None
     return {
-        "receiver": scrubbed(row.reference),
+        "receiver": row.shown,
         "hears": row.hears,
         "way": row.way,
         "state": row.state,
@@ -196,9 +206,9 @@ def _figures(row: Row) -> dict[str, object]:
     }
 
 
-def _letter(message: Message, at_ns: int, reason: str) -> dict[str, object]:
+def _letter(message: Message, at_ns: int, reason: str, addresses: Addresses) -> dict[str, object]:
     return {
-        "receiver": scrubbed(message.reference),
+        "receiver": addresses.shown(message.reference),
         "at": isoformat(at_ns),
         "title": message.title,
         "reason": reason,
@@ -207,9 +217,9 @@ def _letter(message: Message, at_ns: int, reason: str) -> dict[str, object]:
     }
 
 
-def _tried_figures(one: Tried) -> dict[str, object]:
+def _tried_figures(one: Tried, addresses: Addresses) -> dict[str, object]:
     return {
-        "receiver": scrubbed(one.reference),
+        "receiver": addresses.shown(one.reference),
         "outcome": one.outcome,
         "detail": one.detail,
         "took_s": one.took_s,
@@ -217,10 +227,10 @@ def _tried_figures(one: Tried) -> dict[str, object]:
     }
 
 
-def _show(rows: Sequence[Row], letters: Sequence[tuple[Message, int, str]]) -> None:
+def _show(rows: Sequence[Row], letters: Sequence[tuple[Message, int, str]], addresses: Addresses) -> None:
     terminal = console()
     columns: list[Column[Row]] = [
-        Column("receiver", lambda row: inert(scrubbed(row.reference)), is_name=True),
+        Column("receiver", lambda row: inert(row.shown), is_name=True),
         Column("hears", lambda row: row.hears, is_name=True),
         Column("way", lambda row: row.way, is_left=True, rank=2),
         Column("arrived (UTC)", _arrived, rank=1),
@@ -230,7 +240,7 @@ def _show(rows: Sequence[Row], letters: Sequence[tuple[Message, int, str]]) -> N
     if letters:
         click.echo("\ngiven up, newest first:")
     for message, at_ns, reason in letters:
-        where = inert(scrubbed(message.reference))
+        where = inert(addresses.shown(message.reference))
         click.echo(f"  {shown(at_ns)}  {where}: {inert(reason)}: {inert(message.title)}")
 
 

@@ -49,6 +49,14 @@ class Addresses:
         names = _VARIABLE.findall(_text(self.known.get(reference, reference)))
         return [name for name in dict.fromkeys(names) if not self.environ.get(name)]
 
+    def shown(self, reference: str) -> str:
+        """Return `reference` as it may be shown: one that is an address itself may hold a secret."""
+        scheme, separator, rest = reference.partition("://")
+        if reference in self.known or not separator:
+            return reference
+        is_name = "/" not in rest.strip("/") and ":" not in rest
+        return reference if is_name else f"{scheme}://..."
+
     def _filled(self, text: str) -> str:
         """Put the variables in; inside of JSON their values are written as JSON writes them."""
         is_json = text.startswith(WEBHOOK + "{")

@@ -118,14 +118,15 @@ class Outbox:
             for one in picture.receivers.values()
             if one.failures and now - one.since_ns >= FALL_BACK_AFTER_NS and one.reference not in self.policy.fallback
         ]
-        told = [self._tell_others(writer, one.reference, f"{one.reference} fails") for one in failing]
+        told = [self._tell_others(writer, one.reference, "fails") for one in failing]
         return any(told)
 
     def _tell_others(self, writer: sqlite3.Connection, reference: str, why: str) -> bool:
-        key = group_key(FALLBACK_ROUTE, ("for",), {"for": reference})
-        return deliveries.fall_back(
-            writer, reference, dict.fromkeys(self.policy.fallback, (FALLBACK_ROUTE, key)), f"because {why}"
-        )
+        """Let the fallback hear what waits for `reference`; return whether there is something."""
+        key = group_key(FALLBACK_ROUTE, ("for",), {"for": self.sender.addresses.shown(reference)})
+        places = dict.fromkeys(self.policy.fallback, (FALLBACK_ROUTE, key))
+        reason = f"because {self.sender.addresses.shown(reference)} {why}"
+        return deliveries.fall_back(writer, reference, places, reason)
 
     def _settle(self, writer: sqlite3.Connection, picture: Picture, group: Group, now: int) -> int | None:
         """Decide about a group and store it; return when to look at it again."""
@@ -180,7 +181,11 @@ class Outbox:
             )
         with self.state.write() as writer:
             if result.state == "dead" and message.reference not in self.policy.fallback:
-                self._tell_others(writer, message.reference, f"{message.reference} failed: {result.detail}")
+                self._tell_others(
+                    writer,
+                    message.reference,
+                    f"failed: {result.detail}",
+                )
             messages.record(writer, message, result, group)
             messages.note(writer, receiver_after(receiver, message.reference, result))
         return result.state != "waiting"

@@ -51,7 +51,7 @@ class Policy:
     """What the settings say about delivery.
 
     Attributes:
-        channels: level -> references, for what fits no route.
+        channels: level -> references, for what no route has kept for itself.
         routes: in their order. fallback: who is told when others fail.
     """
 
@@ -88,15 +88,12 @@ class Policy:
         return list(dict.fromkeys([*named, *self.fallback]))
 
     def _fitting(self, labels: Mapping[str, str]) -> Iterator[tuple[RouteSettings | None, Sequence[str]]]:
-        fitted = False
         for route in self.routes:
             if all_match(route.match, labels):
-                fitted = True
                 yield route, route.receivers
                 if not route.goes_on:
                     return
-        if not fitted:
-            yield None, self.channels.get(labels.get("level", ""), ())
+        yield None, self.channels.get(labels.get("level", ""), ())
 
 
 def policy_of(settings: Settings, home: Home, receivers: Mapping[str, Sequence[str]] | None = None) -> Policy:

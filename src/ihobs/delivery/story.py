@@ -12,6 +12,7 @@ from ihobs.delivery.sending import is_paused
 from ihobs.store.state.delivery_history import Chapter, story
 
 if TYPE_CHECKING:
+    from ihobs.delivery.addresses import Addresses
     from ihobs.delivery.decision import Standing
     from ihobs.delivery.picture import Group, Picture
     from ihobs.delivery.policy import Policy
@@ -66,8 +67,8 @@ def _prospect(picture: Picture, policy: Policy, group: Group, standing: Standing
     return Prospect(group.reference, group.key, standing.told, decision.next_ns, reason)
 
 
-def in_words(prospect: Prospect) -> str:
+def in_words(prospect: Prospect, addresses: Addresses) -> str:
     """Return a prospect as a line, e.g. `slack://ops was told critical; next at ...: repeated, as long as it fires`."""
     told = "has not been told" if prospect.told == "ok" else f"was told {prospect.told}"
     when = "" if prospect.next_ns is None else f"; next at {isoformat(prospect.next_ns)}"
-    return f"{prospect.reference} {told}{when}: {prospect.reason}"
+    return f"{addresses.shown(prospect.reference)} {told}{when}: {prospect.reason}"

@@ -80,7 +80,10 @@ def _hearings(reader: sqlite3.Connection, event_id: int) -> tuple[Hearing, ...]:
         FROM notice LEFT JOIN message ON message.id = message_id WHERE event_id = ? ORDER BY notice.reference""",
         (event_id,),
     ).fetchall()
-    return tuple(Hearing(*row[:5], _attempts(reader, row[5])) for row in rows)
+    return tuple(
+        Hearing(reference, route, state, reason, key, _attempts(reader, message_id))
+        for reference, route, state, reason, key, message_id in rows
+    )
 
 
 def _attempts(reader: sqlite3.Connection, message_id: int | None) -> tuple[Attempt, ...]:
