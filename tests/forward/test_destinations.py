@@ -1,5 +1,7 @@
 """Where spans go by the configuration, and with which secrets."""
 
+import re
+
 from ihobs.config import load
 from ihobs.forward.destinations import destinations_of
 
@@ -75,3 +77,15 @@ def test_the_fingerprint_changes_with_what_may_be_refused_and_with_nothing_else(
     ]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
+
+
+def test_the_configuration_in_the_documentation_is_valid(tmp_path, repository):
+    text = (repository / "docs" / "forwarding.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    found = destinations(tmp_path, block, LANGSMITH_API_KEY="k", LANGFUSE_AUTH="a")
+    assert {name: one.protocol for name, one in found.items() if not one.missing} == {
+        "langsmith": "http",
+        "phoenix": "http",
+        "collector": "grpc",
+        "langfuse": "http",
+    }

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ from ihobs.web.limits import Limits
 
 TRACES = Path(os.environ.get("IHOBS_TRACES") or Path(__file__).parents[2].parent / "shared" / "traces")
 FILES = sorted(TRACES.rglob("*.jsonl*")) if TRACES.is_dir() else []
+
+
+MOST_OF_A_FILE = 25
+"""Documents of each file: some of every kind."""
 
 
 @pytest.fixture
@@ -58,13 +63,13 @@ def test_a_second_ihobs_holds_what_the_first_one_holds(place, forward, there, se
     clock.now_ns = 1_900_000_000 * 10**9  # after the last of the real traces
     line = forward(replace(there, url=f"{second.url}/v1/traces"))
     for path in FILES:
-        for chunk in read_file(str(path)):
+        for chunk in islice(read_file(str(path)), MOST_OF_A_FILE):
             place.store.ingest(chunk.request, live=False)
     assert drain(line, clock) is None
     place.store.settle(everything=True)
     second.store.settle(everything=True)
     mine, theirs = everything(place.store), everything(second.store)
-    assert len(mine) > 1000
+    assert len(mine) > 500
     assert theirs.keys() == mine.keys()
     assert all(theirs[ids] == whole for ids, whole in mine.items())
     assert sums(second.store) == sums(place.store)
