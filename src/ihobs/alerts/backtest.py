@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ihobs.alerts.metrics import METRICS
 from ihobs.alerts.replay import Scene, Stretch, replay
+from ihobs.alerts.rules import RuleSet
 from ihobs.alerts.timeline import Timeline
 from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.store.moments import Moment, hours_only_before_s, moments
@@ -15,16 +17,17 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from ihobs.alerts.evaluation import Found
-    from ihobs.alerts.rules import RuleSet
-    from ihobs.model import Event, Level
+    from ihobs.alerts.machine import AlertState
+    from ihobs.model import Event, Level, Rule
     from ihobs.store.database import Database
     from ihobs.store.parts import Question
 
 STEP_S = 60.0
 HOUR_S = 3600.0
 RANKS: Mapping[Level, int] = {"ok": 0, "warning": 1, "critical": 2}
-BEFORE_NS = 3 * DAY_NS
-"""Numbers are read from so long before the first evaluation: the longest window of a burn rate."""
+LONGEST_BURN_NS = 3 * DAY_NS
+OF_THE_MOMENT = ("active_workflows", "stuck_runs")
+NOT_STORED = "its metric is known for the present only"
 MONTH_NS = 31 * DAY_NS
 
 
@@ -124,18 +127,48 @@ def backtest(past: Past, rules: RuleSet) -> Backtest:
         Stretch(start_ns, fine_ns - step_ns, STEP_S, HOUR_S),
         Stretch(fine_ns, end_ns, STEP_S, STEP_S),
     ]
-    reads_s = (start_ns - max(BEFORE_NS, MONTH_NS)) // SECOND_NS
+    reads_s = (start_ns - max(map(_looks_back_ns, rules.rules), default=0)) // SECOND_NS
 
     def read(question: Question) -> Iterable[Moment]:
         return moments(past.database, question, reads_s, end_ns // SECOND_NS)
 
     scene = Scene(Timeline(read), past.quotas, past.timezone)
+    watching = {rule.id: _Watching(past, Course(rule.id)) for rule in rules.rules if _is_stored(rule)}
+    played = RuleSet(tuple(rule for rule in rules.rules if rule.id in watching), sources=rules.sources)
+    for now_ns, found in replay(scene, played, stretches):
+        _show(now_ns, found, watching)
     courses = {
-        rule.id: _Watching(past, Course(rule.id)).course(replay(scene, replace(rules, rules=(rule,)), stretches))
+        rule.id: watching[rule.id].finished() if rule.id in watching else Course(rule.id, error=NOT_STORED)
         for rule in rules.rules
     }
     courses |= {name: Course(name, error=why) for name, why in rules.refused if name not in courses}
     return Backtest(start_ns, end_ns, border_ns, courses)
+
+
+def _is_stored(rule: Rule) -> bool:
+    """Return whether the roll-ups tell the past of a rule's metric."""
+    return not METRICS[rule.metric].of_ihobs and rule.metric not in OF_THE_MOMENT
+
+
+def _looks_back_ns(rule: Rule) -> int:
+    """Return how far back the numbers of a rule reach: its window, those of a burn rate, or a calendar month."""
+    window_ns = round(rule.window_s * SECOND_NS)
+    if rule.slo is not None:
+        return max(window_ns, LONGEST_BURN_NS)
+    return max(window_ns, MONTH_NS) if rule.metric in {"budget_used", "budget_forecast", "api_quota"} else window_ns
+
+
+def _show(now_ns: int, found: Found, watching: Mapping[str, _Watching]) -> None:
+    """Let each rule's watcher see what a pass found of it."""
+    for sick in found.unhealthy:
+        watching[sick.rule].fail(sick.error)
+    for event in found.events:
+        watching[str(event.fields["rule"])].take(event)
+    of_rules: dict[str, list[AlertState]] = {name: [] for name in watching}
+    for alert in found.alerts.values():
+        of_rules[alert.rule].append(alert.state)
+    for name, states in of_rules.items():
+        watching[name].note(now_ns, states)
 
 
 class _Watching:
@@ -148,20 +181,12 @@ class _Watching:
         self._known: set[int] = set()
         self._worst: dict[int, Level] = {}
 
-    def course(self, passes: Iterator[tuple[int, Found]]) -> Course:
-        """Return the course that `passes` make."""
-        for now_ns, found in passes:
-            for sick in found.unhealthy:
-                if sick.rule == self._course.rule:
-                    self._course.error = sick.error
-            for event in found.events:
-                self._take(event)
-            self._note(now_ns, found)
-            if self._course.error and not found.alerts:
-                return self._course  # what cannot be evaluated once cannot be at all
-        return self._finished()
+    def fail(self, error: str) -> None:
+        """Take in that the rule cannot be evaluated."""
+        self._course.error = error
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
+        """Take in what would have been told."""
         key, is_rise = event.subject, RANKS[event.level] > RANKS[event.previous_level]
         is_rung = event.level == event.previous_level
         self._course.told += is_rise or is_rung
@@ -172,7 +197,7 @@ class _Watching:
         elif key in self._open and RANKS[event.level] > RANKS[self._open[key].level]:
             self._open[key] = replace(self._open[key], level=event.level)
 
-    def _note(self, now_ns: int, found: Found) -> None:
+    def note(self, now_ns: int, states: Iterable[AlertState]) -> None:
         """Draw the worst level of this moment, and count the time."""
         if self._open and self._fires_since_ns is None:
             self._fires_since_ns = now_ns
@@ -181,13 +206,14 @@ class _Watching:
             self._fires_since_ns = None
         length_ns = max(1, self._past.end_ns - self._past.start_ns)
         slot = min(self._past.slots - 1, (now_ns - self._past.start_ns) * self._past.slots // length_ns)
-        for alert in found.alerts.values():
-            if alert.state.value is not None:
+        for state in states:
+            if state.value is not None:
                 self._known.add(slot)
-            if RANKS[alert.state.level] > RANKS[self._worst.get(slot, "ok")]:
-                self._worst[slot] = alert.state.level
+            if RANKS[state.level] > RANKS[self._worst.get(slot, "ok")]:
+                self._worst[slot] = state.level
 
-    def _finished(self) -> Course:
+    def finished(self) -> Course:
+        """Return the course when all passes were seen."""
         course = self._course
         if self._fires_since_ns is not None:
             course.firing_ns += self._past.end_ns - self._fires_since_ns

@@ -6,7 +6,7 @@ The duties process, the tests of rules and their replay over history all run thi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -72,11 +72,26 @@ class Found:
         return {key: row_of(alert) for key, alert in self.alerts.items()}
 
 
-def evaluate(rules: RuleSet, measurements: Measurements, before: Alerts, unhealthy: Sequence[RuleHealth] = ()) -> Found:
-    """Return what a pass over `rules` finds when `before` is what the pass before it left."""
+def evaluate(
+    rules: RuleSet,
+    measurements: Measurements,
+    before: Alerts,
+    unhealthy: Sequence[RuleHealth] = (),
+    only: Container[str] | None = None,
+) -> Found:
+    """Return what a pass over `rules` finds when `before` is what the pass before it left.
+
+    Args:
+        unhealthy: those of the pass before.
+        only: the rules to look at; the alerts of the others stay as they are. None: all.
+    """
     work = _Work(measurements, before)
     for rule in rules.rules:
-        work.evaluate(rule)
+        if only is None or rule.id in only:
+            work.evaluate(rule)
+        else:
+            work.leave_alone({rule.id})
+            work.errors += [(one.rule, one.error) for one in unhealthy if one.rule == rule.id]
     work.leave_alone({name for name, _ in rules.refused})
     work.end_those_without_rule(rules.sources)
     since = {one.rule: one.since_ns for one in unhealthy}

@@ -65,12 +65,12 @@ def replay(scene: Scene, rules: RuleSet, stretches: Iterable[Stretch]) -> Iterat
     for stretch in stretches:
         widened = tuple(replace(rule, window_s=_widened(rule.window_s, stretch.width_s)) for rule in rules.rules)
         here = replace(rules, rules=widened)
-        now_ns = stretch.start_ns
+        now_ns, due = stretch.start_ns, None
         while now_ns <= stretch.end_ns:
-            found = evaluate(here, _measurements(scene, now_ns, len(unhealthy)), alerts, unhealthy)
+            found = evaluate(here, _measurements(scene, now_ns, len(unhealthy)), alerts, unhealthy, due)
             alerts, unhealthy = found.alerts, found.unhealthy
             yield Pass(now_ns, found)
-            now_ns = _next_ns(now_ns, stretch, alerts)
+            now_ns, due = _next(now_ns, stretch, alerts)
 
 
 def _measurements(scene: Scene, now_ns: int, unhealthy: int) -> Measurements:
@@ -89,14 +89,15 @@ def _widened(window_s: float, width_s: float) -> float:
     return math.ceil(window_s / width_s) * width_s
 
 
-def _next_ns(now_ns: int, stretch: Stretch, alerts: Alerts) -> int:
-    """Return when to evaluate next: the next step while a clock runs, else when there may be other numbers."""
+def _next(now_ns: int, stretch: Stretch, alerts: Alerts) -> tuple[int, set[str] | None]:
+    """Return when to evaluate next, and which rules: those whose clocks run, or all when numbers may have changed."""
     step_ns = round(stretch.step_s * SECOND_NS)
-    if any(_is_moving(alert.state) for alert in alerts.values()):
-        return now_ns + step_ns
     width_ns = round(min(stretch.width_s, HOUR_S) * SECOND_NS)
-    next_ns = stretch.start_ns + ((now_ns - stretch.start_ns) // width_ns + 1) * width_ns
-    return max(now_ns + step_ns, next_ns)
+    whole_ns = stretch.start_ns + ((now_ns - stretch.start_ns) // width_ns + 1) * width_ns
+    if now_ns + step_ns >= whole_ns:
+        return now_ns + step_ns, None
+    moving = {alert.rule for alert in alerts.values() if _is_moving(alert.state)}
+    return (now_ns + step_ns, moving) if moving else (whole_ns, None)
 
 
 def _is_moving(state: AlertState) -> bool:
