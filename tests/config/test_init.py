@@ -35,6 +35,13 @@ EXISTING = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_key_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own key would be asked about."""
+    for name in ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
@@ -66,6 +73,7 @@ def test_each_example_in_a_comment_is_valid_when_it_is_uncommented(run, tmp_path
     path = tmp_path / "ihobs.yaml"
     lines = path.read_text().splitlines()
     examples = {"# service:", "# targets:", "# arguments:", "# rules:", "#   - {", "# quotas:", "# retention:"}
+    examples |= {"# destinations:", "#   langsmith:", "#   collector:"}
     examples |= {"# channels:", "#   critical", "#   warning", "# receivers:", '#   "slack'}
     shown = [
         line.replace("# ", "", 1) if any(line.lstrip().startswith(one) for one in examples) else line for line in lines
@@ -188,6 +196,35 @@ def test_on_a_terminal_it_asks_what_becomes_of_prompt_contents(tmp_path, typed, 
     assert process.wait(30) == 0
     assert b"Keep or mask" in shown
     assert load(tmp_path / "ihobs.yaml", environ={}).settings.instrument.content == content
+
+
+def test_a_project_of_langsmith_becomes_a_destination(run, tmp_path):
+    result = run("init", "--langsmith", "Insight: Hub")
+    assert "'ihobs doctor'" in result.stdout
+    [(name, destination)] = load(tmp_path / "ihobs.yaml", environ={}).settings.destinations.items()
+    assert (name, destination.type, destination.project) == ("langsmith", "langsmith", "Insight: Hub")
+
+
+def test_a_key_of_langsmith_alone_starts_nothing_and_is_not_asked_about_without_a_terminal(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_pt_secret")
+    result = run("init")
+    assert load(tmp_path / "ihobs.yaml", environ={}).settings.destinations == {}
+    assert "lsv2" not in result.output + (tmp_path / "ihobs.yaml").read_text()
+
+
+@pytest.mark.parametrize(("typed", "projects"), [("\n\n", []), ("\ny\n", ["Mine"])])
+def test_on_a_terminal_it_asks_whether_a_key_of_langsmith_is_to_be_used(tmp_path, typed, projects):
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "LANGSMITH_API_KEY": "lsv2_pt_secret", "LANGSMITH_PROJECT": "Mine"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "ihobs", "init"], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+    ) as process:
+        os.write(ours, typed.encode())
+        assert process.wait(timeout=30) == 0
+    os.close(theirs)
+    os.close(ours)
+    found = load(tmp_path / "ihobs.yaml", environ={}).settings.destinations.values()
+    assert [destination.project for destination in found] == projects
 
 
 def test_show_says_where_each_value_comes_from(run, tmp_path, monkeypatch):

@@ -26,6 +26,9 @@ instrument:
   content: {content}                      # keep | mask: the texts of prompts and answers
   # arguments: true                  # record the arguments of traced functions
 
+# Where else the spans go; what a backend cannot take now waits in the home.
+{destinations}
+
 # When the standard alerts fire: strictly greater; window 5 min unless the name says hour.
 # A metric named here replaces its default; {{}} switches it off.
 thresholds:
@@ -49,22 +52,37 @@ thresholds:
 # retention: {{payload: 7d, spans: 30d, max_bytes: 20GB}}
 """
 
+_DESTINATIONS_EXAMPLE = """\
+# destinations:
+#   langsmith: {type: langsmith, project: InsightHub, content: mask}   # the key: LANGSMITH_API_KEY
+#   collector: {type: otlp, endpoint: "http://127.0.0.1:4318"}"""
+
 _CHANNELS_EXAMPLE = """\
 # channels:
 #   critical: ["console:", "file:alerts.log"]
 #   warning: ["console:"]"""
 
 
-def starter_text(*, home: Path, content: str, service: str | None, carried: Carried) -> str:
+def starter_text(
+    *, home: Path, content: str, service: str | None, carried: Carried, langsmith_project: str | None = None
+) -> str:
     """Return the text of a commented file, with what was carried over from another configuration."""
     return _TEXT.format(
         schema=_schema_path(),
         home=_flow(str(home)),
         service=f"service: {_flow(service)}" if service else "# service: my-orchestrator",
         content=content,
+        destinations=_destinations(langsmith_project),
         thresholds="\n".join(f"  {name}: {_flow(levels)}" for name, levels in _thresholds(carried).items()),
         channels=_channels(carried),
     )
+
+
+def _destinations(langsmith_project: str | None) -> str:
+    if langsmith_project is None:
+        return _DESTINATIONS_EXAMPLE
+    fields = {"type": "langsmith", "project": langsmith_project}
+    return f"destinations:\n  langsmith: {_flow(fields)}   # the key: LANGSMITH_API_KEY"
 
 
 def _thresholds(carried: Carried) -> dict[str, object]:
