@@ -85,7 +85,7 @@ def _left_behind(settings: Settings, started_ns: int) -> Iterator[str]:
         yield f"ihobs: what waits for the endpoint cannot be read: {error}"
         return
     if found.waiting.files:
-        yield f"ihobs: spans wait in {os.path.relpath(found.directory)}, for the next program that reaches the endpoint"
+        yield f"ihobs: spans wait in {_shown(found.directory)}, for the next program that reaches the endpoint"
     if any(loss.last_ns >= started_ns for loss in found.losses):
         yield "ihobs: spans were lost; see 'ihobs status'"
 
@@ -147,4 +147,10 @@ def _summary(store: TelemetryStore, before: Counters, started_ns: int, ended_ns:
         return "ihobs: no spans were recorded; name what to trace under 'instrument: targets:', or decorate it"
     tokens = input_tokens + output_tokens
     said = [f"{runs} run{'s' * (runs != 1)}", f"{failed} failed", *([f"{tokens} tokens"] if tokens else [])]
-    return f"ihobs: {', '.join(said)}; see 'ihobs --home {os.path.relpath(store.home.path)} metrics'"
+    return f"ihobs: {', '.join(said)}; see 'ihobs --home {_shown(store.home.path)} metrics'"
+
+
+def _shown(path: Path) -> str:
+    """Return a path as one would type it: relative to where one is, unless that leads upwards."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.pardir) else relative
