@@ -23,7 +23,8 @@ RIVALS = (
         "opentelemetry.instrumentation.openai.v1",
         "opentelemetry.instrumentation.openai",
     ),
-    ("openinference.instrumentation.anthropic", "opentelemetry.instrumentation.anthropic"),
+    # the second is Anthropic's own SDK, which makes spans of its requests by itself
+    ("openinference.instrumentation.anthropic", "com.anthropic.sdk.python", "opentelemetry.instrumentation.anthropic"),
     ("openinference.instrumentation.bedrock", "opentelemetry.instrumentation.bedrock"),
     ("openinference.instrumentation.llama_index", "opentelemetry.instrumentation.llamaindex"),
     ("openinference.instrumentation.crewai", "opentelemetry.instrumentation.crewai"),

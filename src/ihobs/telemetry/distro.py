@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped file
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped file
 
+from ihobs.telemetry.instrumentors import concerns_llms
 from ihobs.telemetry.places import LANGCHAIN_SCOPE, MAX_SPAN_ATTRIBUTES
 from ihobs.telemetry.provider import UnseededIds
 from ihobs.telemetry.setup import Instrumentation, instrument_program
@@ -42,15 +43,15 @@ class IhobsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped file
 
 
 class IhobsDistro(BaseDistro):  # type: ignore[misc]  # untyped file
-    """Raises the attribute limit of every provider that the program makes, and leaves LangChain to us."""
+    """Raises the attribute limit of every provider that the program makes, and leaves LLM libraries to us."""
 
     def _configure(self, **_: Any) -> None:
         if not os.environ.get("OTEL_ATTRIBUTE_COUNT_LIMIT"):
             os.environ.setdefault("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", str(MAX_SPAN_ATTRIBUTES))
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
-        """Load an instrumentor; OpenInference's for LangChain waits until LangChain is imported, which is slow."""
-        if not entry_point.value.startswith(LANGCHAIN_SCOPE):
+        """Load an instrumentor; those of LLM libraries wait until the library is imported, which may be slow."""
+        if not (entry_point.value.startswith(LANGCHAIN_SCOPE) or concerns_llms(entry_point)):
             super().load_instrumentor(entry_point, **kwargs)
 
 

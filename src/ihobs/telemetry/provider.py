@@ -6,6 +6,7 @@ yet: it waits until the program sets its own provider, and makes ours only when 
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import sys
@@ -174,7 +175,9 @@ def _add_exporter_asked_for(provider: TracerProvider, environ: Mapping[str, str]
     protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
     name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
     for point in entry_points(group="opentelemetry_traces_exporter", name=name):
-        provider.add_span_processor(BatchSpanProcessor(point.load()()))
+        processor = BatchSpanProcessor(point.load()())
+        provider.add_span_processor(processor)
+        atexit.register(processor.shutdown)  # the provider, which would do that, is ours and stays up to the end
 
 
 def _patch(owner: object, attributes: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ihobs.errors import IhobsError
 from ihobs.guard import guard, log
 from ihobs.telemetry.arguments import argument_recording
+from ihobs.telemetry.instrumentors import LANGCHAIN, Instrumentors, is_disabled
 from ihobs.telemetry.langchain import instrument_langchain
 from ihobs.telemetry.lifecycle import flush_at_exit, flush_on_sigterm
 from ihobs.telemetry.logs import LogQueue, LogTap
@@ -40,6 +41,11 @@ class Instrumentation:
     def problems(self) -> tuple[str, ...]:
         """Targets that could not be found, in words."""
         return () if self._running is None else tuple(self._running.targets.problems)
+
+    @property
+    def instrumentors(self) -> tuple[str, ...]:
+        """Instrumentations of LLM libraries that are used once the program imports the library, in words."""
+        return () if self._running is None else tuple(map(str, self._running.instrumentors.chosen))
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until the spans that have ended, and the records that were logged, are in the home or its spool.
@@ -151,7 +157,10 @@ class _Running:
             self.attachment.attach()
         argument_recording.enabled = settings.instrument.arguments
         self._take_logs()
-        instrument_langchain(mask_content=lambda: self.settings.instrument.content == "mask")
+        if not is_disabled(LANGCHAIN):
+            instrument_langchain(mask_content=self._masks)
+        self.instrumentors = Instrumentors(mask_content=self._masks)
+        self.instrumentors.watch()
         self.targets.watch(settings.instrument.targets)
 
     def take_over(self, settings: Settings | None) -> None:
@@ -164,6 +173,9 @@ class _Running:
             self.targets.watch(settings.instrument.targets)
             self._take_logs()
         self.attachment.attach()
+
+    def _masks(self) -> bool:
+        return self.settings.instrument.content == "mask"
 
     def _take_logs(self) -> None:
         """Take the program's log records, if the settings say from which level on."""
