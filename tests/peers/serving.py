@@ -50,13 +50,13 @@ def spans(home):
     return groups[0]["spans"] if groups else 0
 
 
-def until(condition, *, bound_s=BOUND_S):
-    """Wait for a condition; say whether it came."""
+def until(condition, *, bound_s=BOUND_S, pause_s=0.05):
+    """Wait for a condition, looking every so often; say whether it came."""
     end = time.monotonic() + bound_s
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.05)
+        time.sleep(pause_s)
     return True
 
 
