@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from ihobs import hookimpl
 
 if TYPE_CHECKING:
     from ihobs import Notification, Outcome
+
+logging.getLogger("urllib3").setLevel(logging.INFO)  # below, it quotes paths, which may be secrets
 
 _MODULES = {
     "console": "logs",

@@ -106,7 +106,7 @@ class Decision:
 def decide(standings: Sequence[Standing], told: Told | None, timing: Timing, now_ns: int) -> Decision:
     """Return what to tell a receiver of a group, given how its alerts stand and what was told before."""
     news, held, dropped = _sorted(standings)
-    ends_ns = [one.mute.until_ns for one in standings if one.mute is not None and not _is_heard_out(one)]
+    ends_ns = [one.mute.until_ns for one in standings if one.mute is not None and one.level != "ok" and not one.passes]
     told_now = {one.alert for one in news}
     firing = tuple(one for one in standings if _fires(one) and (one.told != "ok" or one.alert in told_now))
     level = highest(one.level for one in (*firing, *news))
