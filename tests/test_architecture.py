@@ -38,7 +38,7 @@ FLOORS = (
     },
     {"plugins", "testing", "redact", "spans", "store"},
     {"delivery", "sending", "telemetry", "alerts", "langsmith", "forward", "incidents", "runbooks"},
-    {"duties", "demo", "web", "doctor", "cli"},
+    {"duties", "demo", "web", "doctor", "cli", "pytest_rules"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
 
