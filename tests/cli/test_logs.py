@@ -80,6 +80,13 @@ def test_a_home_without_records_says_how_to_get_some(filled, ihobs):
     assert "instrument" in result.stderr
 
 
+def test_records_that_were_lost_are_told(logged, ihobs):
+    logged.telemetry.logs.record_dropped("queue full", 7)
+    result = ihobs("logs", "list", "--json")
+    assert len(bodies(result)) == 4
+    assert result.stderr.startswith("7 records lost (queue full), the last at ")
+
+
 def test_what_is_no_id_is_refused(logged, ihobs):
     assert ihobs("logs", "list", "--trace", "nope").exit_code == 2
 

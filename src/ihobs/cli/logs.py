@@ -10,7 +10,7 @@ import click
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import SINCE_HELP, shown, since_ns
 from ihobs.cli.output import console, emit_json, json_option
-from ihobs.clock import SECOND_NS, isoformat
+from ihobs.clock import DAY_NS, SECOND_NS, isoformat
 from ihobs.spans.severity import LEVELS
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def list_(  # noqa: PLR0913 - one for each option
 
     Times are UTC. JSON also holds attributes and the whole trace id.
     """
-    from ihobs.store.log_query import LogFilter, newest_logs
+    from ihobs.cli.units import plural
+    from ihobs.store.log_query import LogFilter, lost_logs, newest_logs
     from ihobs.store.schema import open_telemetry
 
     database = open_telemetry(app.home())
@@ -64,6 +65,12 @@ def list_(  # noqa: PLR0913 - one for each option
         emit_json([_figures(entry) for entry in kept])
     else:
         _render(console(), kept)
+    for loss in lost_logs(database):
+        if app.clock() - loss.last_ns < DAY_NS:
+            click.echo(
+                f"{plural(loss.records, 'record')} lost ({loss.reason}), the last at {shown(loss.last_ns)} UTC",
+                err=True,
+            )
     if not kept:
         anything = newest_logs(database, LogFilter(), limit=1)
         said = f"no log record fits; the newest is of {shown(anything[0].time_ns)} UTC" if anything else NOTHING

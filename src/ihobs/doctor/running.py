@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ihobs.clock import DAY_NS, MINUTE_NS, isoformat
+from ihobs.delivery.addresses import Addresses
 from ihobs.doctor.finding import Finding, ok, problem, warning
 from ihobs.store.arrivals import arrivals
 from ihobs.store.health import health
+from ihobs.store.home import Home
+from ihobs.store.log_query import lost_logs
 from ihobs.store.losses import read_losses
-from ihobs.store.spool import ENDPOINT_SPOOL, SPOOL, Spool
+from ihobs.store.spool import ENDPOINT_LOG_SPOOL, ENDPOINT_SPOOL, LOG_SPOOL, SPOOL, Spool
+from ihobs.store.state import messages
 from ihobs.store.state.alerts import unhealthy_rules
 
 if TYPE_CHECKING:
@@ -43,16 +47,24 @@ def duties(examined: Examined) -> Iterator[Finding]:
         yield ok("duties", "no process has them, and no program is being watched")
 
 
+_SPOOLS = (
+    (SPOOL, "spans", "a duties process"),
+    (ENDPOINT_SPOOL, "spans", "a program that reaches the endpoint"),
+    (LOG_SPOOL, "log records", "a duties process"),
+    (ENDPOINT_LOG_SPOOL, "log records", "a program that reaches the endpoint"),
+)
+
+
 def waiting(examined: Examined) -> Iterator[Finding]:
     """Whether spans wait on disk that nobody takes."""
-    for name, takes in ((SPOOL, "a duties process"), (ENDPOINT_SPOOL, "a program that reaches the endpoint")):
+    for name, items, takes in _SPOOLS:
         found = Spool(examined.home_path / name).waiting()
         if found.since_ns is None:
             continue
-        text = f"{found.files} file(s) of spans wait in {examined.home_path / name} since {isoformat(found.since_ns)}"
+        text = f"{found.files} file(s) of {items} wait in {examined.home_path / name} since {isoformat(found.since_ns)}"
         if examined.clock() - found.since_ns > WAIT_MATTERS_NS:
             advice = f"they are taken by {takes}; see whether it can write: 'ihobs status'"
-            yield problem("spool", text, "their runs are in no number yet", advice)
+            yield problem("spool", text, "what they hold is in no number and no list yet", advice)
         else:
             yield ok("spool", text)
 
@@ -66,6 +78,18 @@ def losses(examined: Examined) -> Iterator[Finding]:
             yield problem(
                 "losses", f"{loss.spans} spans were lost ({loss.reason}), the last at {isoformat(loss.last_ns)}",
                 "sums of that time are too small", "see what the disk, the home or the endpoint had then",
+            )  # fmt: skip
+    yield from _lost_records(examined, now_ns)
+
+
+def _lost_records(examined: Examined, now_ns: int) -> Iterator[Finding]:
+    told = lost_logs(examined.telemetry) if examined.telemetry else ()
+    beside = (loss for name in (LOG_SPOOL, ENDPOINT_LOG_SPOOL) for loss in read_losses(examined.home_path / name))
+    for reason, count, last_ns in (*told, *((loss.reason, loss.spans, loss.last_ns) for loss in beside)):
+        if now_ns - last_ns < LOSS_MATTERS_NS:
+            yield problem(
+                "losses", f"{count} log records were lost ({reason}), the last at {isoformat(last_ns)}",
+                "what is logged of that time is not all", "log less, or from a higher level on: 'instrument: logs:'",
             )  # fmt: skip
 
 
@@ -81,6 +105,30 @@ def rules(examined: Examined) -> Iterator[Finding]:
         )  # fmt: skip
     if not unhealthy:
         yield ok("rules", "all could be evaluated the last time")
+
+
+def deliveries(examined: Examined) -> Iterator[Finding]:
+    """Whether receivers get what they should hear."""
+    if examined.state is None:
+        return
+    addresses = Addresses(Home(examined.home_path), examined.settings.receivers, examined.environ)
+    with examined.state.read() as reader:
+        known = messages.receivers(reader)
+        given_up = messages.dead_since(reader, examined.clock() - LOSS_MATTERS_NS)
+    failing = [one for one in known.values() if one.outcome != "delivered"]
+    for one in failing:
+        yield problem(
+            "deliveries", f"'{addresses.shown(one.reference)}' fails since {isoformat(one.since_ns)}: {one.detail}",
+            "what it should hear waits, or goes to the fallback",
+            f"put it right, then: ihobs channels test '{addresses.shown(one.reference)}'",
+        )  # fmt: skip
+    if given_up:
+        yield problem(
+            "deliveries", f"{given_up} messages were given up within the last day", "somebody did not hear of an alert",
+            "ihobs channels list shows which, and why",
+        )  # fmt: skip
+    if known and not failing and not given_up:
+        yield ok("deliveries", f"arrive at {', '.join(addresses.shown(one) for one in known)}")
 
 
 def clocks(examined: Examined) -> Iterator[Finding]:

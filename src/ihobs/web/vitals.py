@@ -12,6 +12,7 @@ import psutil
 import ihobs
 from ihobs.clock import SECOND_NS, Clock
 from ihobs.store.health import health, size_bytes
+from ihobs.store.log_query import lost_logs
 from ihobs.store.state import alerts
 from ihobs.web.forwarding import forwarding
 from ihobs.web.openmetrics import Family, Sample, counter, gauge
@@ -82,6 +83,8 @@ class Vitals:
         yield gauge("ihobs_newest_data_timestamp_seconds", "End of the newest bucket.", newest_s, "seconds")
         lost = {loss.reason: loss.spans for loss in known.losses}
         yield counter("ihobs_lost_spans", "Spans lost in instrumented programs, ever.", lost, "reason")
+        lost = {loss.reason: loss.records for loss in lost_logs(self.telemetry)}
+        yield counter("ihobs_lost_log_records", "Log records lost in instrumented programs, ever.", lost, "reason")
         sizes = {name: size_bytes(self.home.database(name)) for name in ("telemetry", "state")}
         samples = [Sample(size, {"database": name}) for name, size in sizes.items()]
         yield Family("ihobs_database_size_bytes", "gauge", "Databases with their logs.", samples, "bytes")
