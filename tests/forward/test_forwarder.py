@@ -9,6 +9,7 @@ from tests.forward.conftest import drain
 
 from ihobs.clock import SECOND_NS
 from ihobs.forward import forwarder as module
+from ihobs.forward import http_sender
 from ihobs.forward.pieces import spans_of
 from ihobs.guard import guard
 from ihobs.store import forwarding
@@ -182,6 +183,19 @@ def test_a_request_that_is_too_large_is_split_until_it_fits_and_later_ones_are_s
     drain(line, clock)
     assert len(backend.names()) == 64
     assert set(backend.names().values()) == {1}
+
+
+def test_a_destination_that_is_too_slow_for_a_batch_is_sent_less_at_once(place, forward, backend, clock, monkeypatch):
+    monkeypatch.setattr(http_sender, "READ_TIMEOUT_S", 0.2)
+    line = forward()
+    place.put(*(str(index) for index in range(8)))
+    too_late = threading.Event()
+    backend.answer = lambda request: Reply(takes=len(names_of(request)) <= 4 or too_late.wait(30))
+    while (next_ns := drain(line, clock)) is not None:
+        clock.now_ns = next_ns
+    assert len(backend.requests) == 3  # eight spans, then four and four
+    assert place.backlog().sent_spans == 8
+    too_late.set()
 
 
 def test_one_span_that_is_too_large_is_a_dead_letter_and_the_others_are_sent(place, forward, backend, clock):

@@ -22,12 +22,14 @@ class Answer:
         reason: why it was not taken, in words; empty when it was.
         rejected_spans: of a request that was taken.
         retry_after_s: when the server says to try again; None: it does not say.
+        was_slow: there was no answer in time: perhaps less at once is answered.
     """
 
     outcome: Outcome
     reason: str = ""
     rejected_spans: int = 0
     retry_after_s: float | None = None
+    was_slow: bool = False
 
 
 def because(what: str, detail: str, secrets: frozenset[str]) -> str:

@@ -80,7 +80,8 @@ class GrpcSender:
         if code is grpc.StatusCode.UNAVAILABLE:
             detail = ""  # it quotes addresses and times of connections, another text each time
         reason = because(f"answers {code.name}", detail, self._secrets)
-        return Answer(_OUTCOMES.get(code, "later"), reason, retry_after_s=_retry_after_s(error))
+        was_slow = code is grpc.StatusCode.DEADLINE_EXCEEDED
+        return Answer(_OUTCOMES.get(code, "later"), reason, retry_after_s=_retry_after_s(error), was_slow=was_slow)
 
 
 def _retry_after_s(error: grpc.RpcError) -> float | None:

@@ -63,7 +63,7 @@ class HttpSender:
                 self._compresses = False
                 answer, content = self._post(data)
         except requests.RequestException as error:
-            return Answer("later", _said(error))
+            return Answer("later", _said(error), was_slow=isinstance(error, requests.ReadTimeout))
         return self._read(answer, content)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """One batch on its way: what is still to be sent, how it is split, and what came of it. No I/O, no time.
 
-A request that is too large or refused is split in two, and each half sent by itself, down to the one span that is not
-wanted: that becomes a dead letter, and everything else is taken. When every span is refused it is not the spans: the
-batch is put together again and waits.
+A request that is too large, not answered in time or refused is split in two, and each half sent by itself, down to the
+one span that is not wanted: that becomes a dead letter, and everything else is taken. When every span is refused it is
+not the spans: the batch is put together again and waits.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Walk:
             if self.faults < MAX_FAULTS:  # a search goes on
                 self.faults = 0
             return self._end(answer)
-        if answer.outcome == "too large":
-            self.limit_bytes = max(1, sum(len(piece.data) for piece in part) // 2)
+        if answer.outcome == "too large" or answer.was_slow:
+            self.limit_bytes = sum(len(piece.data) for piece in part) * 2 // 3  # a half, and its own resource
         if answer.outcome in {"bad", "too large"} or (answer.outcome == "fault" and self.faults >= MAX_FAULTS):
             return self._split_or_bury(part, answer)
         if answer.outcome == "fault":
