@@ -63,6 +63,16 @@ def test_clocks_that_disagree_are_told_with_their_service(patient, ended_s_ago, 
     )
 
 
+def test_receivers_that_fail_and_messages_that_were_given_up_are_told(patient):
+    patient.make()
+    columns = "INSERT INTO receiver (reference, failures, since_ns, next_ns, outcome, detail, delivered_ns) VALUES "
+    patient.sql("state", columns + "('console:', 0, 0, 0, 'delivered', '', 1)")
+    assert patient.told(running.deliveries) == [("ok", "arrive at console:")]
+    patient.sql("state", columns + "('mailto://me:pass-word@x/y', 3, 1, 0, 'failed', 'refused', NULL)")
+    [(level, text)] = patient.told(running.deliveries)
+    assert (level, "mailto://..." in text, "refused" in text) == ("problem", True, True)
+
+
 DESTINATION = "INSERT INTO destination (name, active, fingerprint, store_id, payload_id, received_ns, {}) VALUES "
 
 

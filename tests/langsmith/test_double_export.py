@@ -128,8 +128,9 @@ def test_every_run_is_in_langsmith_once_and_counts_once(run, forward, langsmith,
     assert (len(langsmith.runs), forward()) == sent
     told = read_notices(open_telemetry(Home.open("home")))
     if langsmith.runs:
-        assert log.count("double export: LANGSMITH_TRACING=true") == 1
-        assert "Unset LANGSMITH_TRACING" in told[0].texts["double export"]
+        assert log.count("(LANGSMITH_TRACING=true), where the destination 'smith' goes, too; ") == 1
+        assert "unset the variable" in log
+        assert "'smith'" in told[0].texts["double export"]
     else:
         assert ("double export" in log, told) == (False, ())
     assert KEY not in f"{log} {told}"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ihobs.delivery.addresses import Addresses
+from ihobs.delivery.policy import CONSOLE, FILE, policy_of
 from ihobs.doctor.finding import Finding, ok, problem, warning
+from ihobs.store.home import Home
 
 if TYPE_CHECKING:
     from ihobs.doctor.examined import Examined
 
 _REFERENCE = re.compile(r"\$\{env:(\w+)\}")
-_OWN_SCHEMES = ("console:", "file:")
-"""Receivers that need no address."""
 
 
 def file(examined: Examined) -> Iterator[Finding]:
@@ -49,34 +50,30 @@ def switched_off(examined: Examined) -> Iterator[Finding]:
 
 def variables(examined: Examined) -> Iterator[Finding]:
     """Whether the variables are set that addresses and headers refer to."""
-    for where, texts in _referring(examined):
-        for name in sorted({name for text in texts for name in _REFERENCE.findall(text)}):
-            if not examined.environ.get(name, "").strip():
-                yield warning(
-                    "variables",
-                    f"{where} refers to ${{env:{name}}}, which is not set here",
-                    "a process that is started from here cannot reach it",
-                    f"set {name} where 'ihobs serve' or 'ihobs exec' is started",
-                )
+    for where, names in _referring(examined):
+        for name in names:
+            yield warning(
+                "variables",
+                f"{where} refers to ${{env:{name}}}, which is not set here",
+                "a process that is started from here cannot reach it",
+                f"set {name} where 'ihobs serve' or 'ihobs exec' is started",
+            )
 
 
 def receivers(examined: Examined) -> Iterator[Finding]:
-    """Whether every channel leads to an address."""
-    mapped = examined.settings.receivers
-    levels: dict[str, list[str]] = {}
-    for level, references in examined.settings.channels.items():
-        for reference in references:
-            levels.setdefault(reference, []).append(level)
-    for reference, named in levels.items():
-        if reference not in mapped and not reference.startswith(_OWN_SCHEMES):
-            yield warning(
-                "receivers",
-                f"'{reference}' ({', '.join(named)}) has no address",
-                "it is taken as an address itself; if it is none, what it should hear goes to the fallback",
-                f'give it one under \'receivers:\', such as "{reference}": "${{env:NAME}}"',
-            )
-    if levels and all(reference in mapped or reference.startswith(_OWN_SCHEMES) for reference in levels):
-        yield ok("receivers", f"all {len(levels)} have an address")
+    """Whether every receiver that is named has an address."""
+    known, addresses = examined.settings.receivers, _addresses(examined)
+    named = policy_of(examined.settings, Home(examined.home_path)).references()
+    without = [one for one in named if one not in known and not one.startswith((CONSOLE, FILE))]
+    for reference in without:
+        yield warning(
+            "receivers",
+            f"'{addresses.shown(reference)}' has no address under 'receivers:'",
+            "it is taken as an address itself; if it is none, what it should hear goes to the fallback",
+            f"give it one, with secrets as ${{env:NAME}}; then: ihobs channels test '{addresses.shown(reference)}'",
+        )
+    if not without:
+        yield ok("receivers", f"{', '.join(addresses.shown(one) for one in named)}: all have an address")
 
 
 def plugins(examined: Examined) -> Iterator[Finding]:
@@ -94,9 +91,18 @@ def plugins(examined: Examined) -> Iterator[Finding]:
 
 
 def _referring(examined: Examined) -> Iterator[tuple[str, list[str]]]:
-    """Yield what may refer to variables, and its texts."""
-    for reference, address in examined.settings.receivers.items():
-        values = list(address.values()) if isinstance(address, Mapping) else [address]
-        yield f"the receiver '{reference}'", [str(value) for value in values]
+    """Yield what refers to variables, and the names of those that are not set."""
+    addresses = _addresses(examined)
+    named = policy_of(examined.settings, Home(examined.home_path)).references()
+    for reference in dict.fromkeys([*named, *examined.settings.receivers]):
+        yield f"the receiver '{addresses.shown(reference)}'", addresses.missing(reference)
     for name, destination in examined.settings.destinations.items():
-        yield f"the destination '{name}'", [*destination.headers.values(), destination.endpoint or ""]
+        texts = [*destination.headers.values(), destination.endpoint or ""]
+        missing = [
+            one for text in texts for one in _REFERENCE.findall(text) if not examined.environ.get(one, "").strip()
+        ]
+        yield f"the destination '{name}'", missing
+
+
+def _addresses(examined: Examined) -> Addresses:
+    return Addresses(Home(examined.home_path), examined.settings.receivers, examined.environ)

@@ -27,6 +27,7 @@ CHECKS: Sequence[Check] = (
     storage.disk,
     running.duties,
     running.rules,
+    running.deliveries,
     running.waiting,
     running.losses,
     running.clocks,

@@ -26,6 +26,12 @@ _EVERYTHING = ("AlwaysOnSampler", "ParentBased{root:AlwaysOnSampler")
 """How descriptions of samplers begin that keep every span of a program's own."""
 
 
+_WHAT_NOW = {
+    SAMPLING: "let it keep all, and thin out what goes elsewhere by 'sample' of the destination",
+    DOUBLE_EXPORT: "ihobs does not forward its spans there; unset the variable to let ihobs send them instead",
+}
+
+
 class Noticing:
     """Looks, and tells once.
 
@@ -43,7 +49,7 @@ class Noticing:
         for subject, text in noticed.items():
             if text not in self._told:
                 self._told.add(text)
-                log.warning("%s: %s; 'ihobs doctor' says more", subject, text)
+                log.warning("%s: %s; %s", subject, text, _WHAT_NOW[subject])
         return noticed
 
     def _notice(self) -> Iterator[tuple[str, str]]:
@@ -56,15 +62,8 @@ class Noticing:
             return
         for way in accesses(self._settings(), os.environ):
             if way.is_configured and way.endpoint == tracing.endpoint:
-                yield DOUBLE_EXPORT, _double(tracing, way.name)
-
-
-def _double(tracing: OwnTracing, destination: str) -> str:
-    return (
-        f"{tracing.variable}: its LangSmith SDK traces to {tracing.endpoint} by itself, where the destination "
-        f"'{destination}' goes, too; ihobs does not forward its spans there. Unset "
-        f"{tracing.variable.partition('=')[0]} to let ihobs send them instead"
-    )
+                traces = f"its LangSmith SDK traces to {tracing.endpoint} by itself ({tracing.variable})"
+                yield DOUBLE_EXPORT, f"{traces}, where the destination '{way.name}' goes, too"
 
 
 def sdk_that_sends(environ: Mapping[str, str] = os.environ) -> OwnTracing | None:
