@@ -93,7 +93,7 @@ def test_the_list_shows_who_hears_what_and_what_was_given_up(run, configured, fi
     fired.deliver()
     code, out, _ = run("channels", "list", "--json")
     found = json.loads(out)
-    assert (code, found["receivers"][1]["receiver"]) == (1, "ops")
+    assert (code, "ops" in [one["receiver"] for one in found["receivers"]]) == (1, True)
     [letter] = found["dead_letters"]
     assert (letter["receiver"], letter["title"]) == ("nobody://...", "slow is critical")
     assert "s3cret" not in out + run("channels", "list")[1]
