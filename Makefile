@@ -8,8 +8,10 @@ SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell $(name) -c '$(SUITABLE)' >/dev/null 2>&1 && echo $(name))))
 
-# Debian packages that tests marked `peer` want, beyond Python. None so far.
-PEERS :=
+# Programs that tests marked `peer` want, beyond Python, and the Debian packages that have them. What comes from PyPI and
+# npm the tests install themselves, under build/peers, and are skipped where they cannot.
+PEERS := curl:curl node:nodejs npm:npm
+PEERS_S := 180  # how long apt-get may take
 
 .PHONY: demo test test-all lint bench lock peers clean
 
@@ -22,7 +24,7 @@ test: $(VENV)/.synced
 
 # Everything: also the tests that need other programs, which are installed when we may.
 test-all: test peers
-	$(BIN)/pytest -q -m peer || [ $$? -eq 5 ]  # 5: there are no such tests
+	$(BIN)/pytest -q -n auto --dist loadfile -m peer
 
 lint: $(VENV)/.synced
 	$(BIN)/ruff check .
@@ -32,14 +34,19 @@ lint: $(VENV)/.synced
 bench: $(VENV)/.synced
 	$(BIN)/python -m benchmarks
 
+# A machine that lacks one, or may not have it, only skips its tests.
 peers:
-ifneq ($(PEERS),)
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -q && apt-get install -q -y --no-install-recommends $(PEERS); \
+	@missing=""; \
+	for pair in $(PEERS); do \
+		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		timeout $(PEERS_S) sh -c "apt-get update -q && apt-get install -q -y --no-install-recommends $$missing" \
+			|| echo "apt-get could not install$$missing: their tests are skipped"; \
 	else \
-		echo "not root, or no apt-get: tests that need one of '$(PEERS)' are skipped when it is missing"; \
+		echo "not root, or no apt-get: tests that need$$missing are skipped"; \
 	fi
-endif
 
 # Resolve the dependencies anew, for all platforms and Python >= 3.11.
 lock: $(VENV)/.synced
