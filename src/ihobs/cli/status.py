@@ -24,7 +24,7 @@ from ihobs.cli.spooled import (
     wait_findings,
 )
 from ihobs.cli.units import count, plural, size
-from ihobs.clock import isoformat
+from ihobs.clock import DAY_NS, isoformat
 from ihobs.errors import EXIT_FINDING
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AlertCount:
-    """How many alerts fire and how many are about to, and which rules cannot be evaluated."""
+    """How many alerts fire and how many are about to, which rules cannot be evaluated, and messages given up today."""
 
     firing: int
     pending: int
     unhealthy_rules: tuple[str, ...]
+    dead_letters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         disk=_disk(app, telemetry, now_ns) if telemetry else None,
         redacted=removed(telemetry) if telemetry else (),
         active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
-        alerts=_alerts(home) if sizes["state"] is not None else None,
+        alerts=_alerts(home, now_ns) if sizes["state"] is not None else None,
         destinations=tuple(one for one in backlogs(telemetry) if one.active) if telemetry else (),
         evaluated_until_ns=_evaluated_until_ns(home) if sizes["state"] is not None else None,
     )
@@ -155,6 +156,8 @@ def findings(found: Status, now_ns: int) -> Iterator[str]:
         yield f"{plural(found.alerts.firing, 'alert')} firing; see 'ihobs alerts list'"
     if found.alerts and found.alerts.unhealthy_rules:
         yield f"rules that cannot be evaluated: {', '.join(found.alerts.unhealthy_rules)}; see 'ihobs alerts list'"
+    if found.alerts and found.alerts.dead_letters:
+        yield f"{plural(found.alerts.dead_letters, 'message')} given up today; see 'ihobs channels list'"
     yield from loss_findings(found.losses, now_ns)
     yield from wait_findings(found.spooled, now_ns)
     yield from destination_findings(found.destinations)
@@ -183,14 +186,17 @@ def _disk(app: AppContext, database: Database, now_ns: int) -> Forecast:
     return forecast(database, now_ns=now_ns, retention=retention, free_bytes=free_bytes(database.home.path))
 
 
-def _alerts(home: Home) -> AlertCount:
+def _alerts(home: Home, now_ns: int) -> AlertCount:
     from ihobs.store.state.alerts import load, unhealthy_rules
+    from ihobs.store.state.messages import dead_since
     from ihobs.store.state.migrations import open_state
 
     database = open_state(home)
+    with database.read() as reader:
+        letters = dead_since(reader, now_ns - DAY_NS)
     states = [alert.state for alert in load(database).values()]
     unhealthy = tuple(rule.rule for rule in unhealthy_rules(database))
-    return AlertCount(states.count("firing"), states.count("pending"), unhealthy)
+    return AlertCount(states.count("firing"), states.count("pending"), unhealthy, letters)
 
 
 def _figures(found: Status, now_ns: int) -> dict[str, object]:
