@@ -5,14 +5,13 @@ import json
 import pytest
 
 from ihobs.clock import HOUR_NS, SECOND_NS
+from ihobs.store.dead_letters import DeadLetter, newest_dead_letters
 from ihobs.store.forwarding import (
-    DeadLetter,
     Enrolment,
     Progress,
     Trouble,
     advance,
     enrol,
-    newest_dead_letters,
     postpone,
     read_cursor,
 )

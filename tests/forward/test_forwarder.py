@@ -13,6 +13,7 @@ from ihobs.forward import http_sender
 from ihobs.forward.pieces import spans_of
 from ihobs.guard import guard
 from ihobs.store import forwarding
+from ihobs.store.dead_letters import ask_again, newest_dead_letters
 
 
 def names_of(request):
@@ -204,7 +205,7 @@ def test_one_span_that_is_too_large_is_a_dead_letter_and_the_others_are_sent(pla
     backend.answer = lambda request: Reply(413 if "huge" in names_of(request) else 200, text="too much")
     drain(line, clock)
     assert backend.names() == {"a": 1, "b": 1, "c": 1}
-    [letter] = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
+    [letter] = newest_dead_letters(place.store.database, "there", limit=9)
     assert (letter.reason, letter.span_id) == ("answers 413: too much", (3).to_bytes(8))
 
 
@@ -221,7 +222,7 @@ def test_spans_that_are_refused_become_dead_letters_and_every_other_is_sent_once
     sent = backend.names()
     assert len(sent) == 32 - len(bad)
     assert set(sent.values()) == {1}
-    letters = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
+    letters = newest_dead_letters(place.store.database, "there", limit=9)
     assert {letter.reason for letter in letters} == {f"answers {status}: bad span"}
     assert len(letters) == place.backlog().dead_letters == len(bad)
     assert place.losses() == {"forward:there: refused": len(bad)}
@@ -347,11 +348,27 @@ def test_dead_letters_are_sent_again_when_somebody_asks(place, forward, backend,
     backend.answer = lambda request: Reply(400 if {"bad", "worse"} & set(names_of(request)) else 200)
     drain(line, clock)
     backend.answer = lambda request: Reply(400 if "worse" in names_of(request) else 200, text="still")
-    assert forwarding.ask_again(place.store.database, "there") == 2
+    assert ask_again(place.store.database, "there") == 2
     assert drain(line, clock) is None
     assert backend.names() == {"a": 1, "bad": 1}
-    [letter] = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
+    [letter] = newest_dead_letters(place.store.database, "there", limit=9)
     assert letter.reason == "answers 400: still"
+
+
+def test_a_dead_letter_that_is_taken_ends_what_was_wrong(place, forward, backend, clock):
+    line = forward()
+    place.put("a", "bad")
+    backend.answer = lambda request: Reply(400 if "bad" in names_of(request) else 200)
+    drain(line, clock)
+    ask_again(place.store.database, "there")
+    backend.answer = lambda _: Reply(401)
+    drain(line, clock)
+    assert place.backlog().paused
+    forwarding.resume(place.store.database, "there")
+    backend.answer = lambda _: Reply()
+    assert drain(line, clock) is None
+    backlog = place.backlog()
+    assert (backlog.problem, backlog.dead_letters, backlog.sent_spans) == ("", 0, 2)
 
 
 def test_a_dead_letter_that_is_no_longer_stored_says_so(place, forward, backend, clock):
@@ -361,9 +378,9 @@ def test_a_dead_letter_that_is_no_longer_stored_says_so(place, forward, backend,
     drain(line, clock)
     with place.store.database.write() as connection:
         connection.execute("DELETE FROM payload")
-    forwarding.ask_again(place.store.database, "there")
+    ask_again(place.store.database, "there")
     drain(line, clock)
-    [letter] = forwarding.newest_dead_letters(place.store.database, "there", limit=9)
+    [letter] = newest_dead_letters(place.store.database, "there", limit=9)
     assert letter.reason == "is no longer stored"
 
 

@@ -6,15 +6,14 @@ import sqlite3
 import pytest
 
 from ihobs.clock import DAY_NS, HOUR_NS
+from ihobs.store.dead_letters import DeadLetter, newest_dead_letters
 from ihobs.store.forwarding import (
-    DeadLetter,
     Enrolment,
     Progress,
     Trouble,
     advance,
     backlogs,
     enrol,
-    newest_dead_letters,
     postpone,
     read_cursor,
     stored_after,
@@ -193,7 +192,7 @@ def test_numbers_that_are_given_again_after_everything_was_removed_are_not_skipp
 
 
 def test_dead_letters_are_kept_up_to_a_bound_and_the_oldest_go(store, put, monkeypatch):
-    monkeypatch.setattr("ihobs.store.forwarding.MAX_DEAD_LETTERS", 3)
+    monkeypatch.setattr("ihobs.store.dead_letters.MAX_DEAD_LETTERS", 3)
     enrol(store.database, {"there": OLD, "other": OLD})
     put(3)
     for name, number in [("other", 1), ("there", 1), ("there", 2), ("there", 3)]:

@@ -16,14 +16,8 @@ from ihobs.cli.units import UNKNOWN, count, duration, plural
 from ihobs.clock import SECOND_NS, isoformat
 from ihobs.errors import EXIT_FINDING, NotFoundError
 from ihobs.forward.destinations import Destination, destinations_of
-from ihobs.store.forwarding import (
-    Backlog,
-    DeadLetter,
-    ask_again,
-    backlogs,
-    newest_dead_letters,
-    resume,
-)
+from ihobs.store.dead_letters import DeadLetter, ask_again, newest_dead_letters
+from ihobs.store.forwarding import Backlog, backlogs, resume
 from ihobs.store.schema import open_telemetry
 from ihobs.store.state.controls import FORWARD_PAUSED, Control, active
 from ihobs.store.state.migrations import open_state

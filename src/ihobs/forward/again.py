@@ -10,7 +10,7 @@ from ihobs.forward.walk import MAX_FAULTS, Walk
 
 if TYPE_CHECKING:
     from ihobs.forward.reading import Reader
-    from ihobs.store.forwarding import DeadLetter
+    from ihobs.store.dead_letters import DeadLetter
 
 GONE = "is no longer stored"
 

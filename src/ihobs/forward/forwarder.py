@@ -17,7 +17,8 @@ from ihobs.clock import HOUR_NS, MINUTE_NS, SECOND_NS, Clock
 from ihobs.forward import again
 from ihobs.forward.answers import Answer
 from ihobs.guard import guard
-from ihobs.store.forwarding import Progress, Trouble, advance, letters_to_send, postpone, read_cursor, settle_again
+from ihobs.store.dead_letters import letters_to_send
+from ihobs.store.forwarding import Progress, Trouble, advance, postpone, read_cursor, settle_again
 
 if TYPE_CHECKING:
     from ihobs.forward.destinations import Destination

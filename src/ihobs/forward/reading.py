@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ihobs.forward.destinations import Destination
     from ihobs.redact.message import Redactor
     from ihobs.store.database import Database
-    from ihobs.store.forwarding import DeadLetter
+    from ihobs.store.dead_letters import DeadLetter
 
 READ_AT_ONCE = 64
 """Stored requests read at one time; a request of the orchestrator's process is about 100 spans or half a second."""

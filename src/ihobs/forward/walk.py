@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ihobs.forward.pieces import Piece, halves, only_span
-from ihobs.store.forwarding import DeadLetter
+from ihobs.store.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How far each destination is: cursors over the stored requests, and the spans that a destination refuses.
+"""How far each destination is: cursors over the stored requests.
 
 A cursor is the number of a payload: everything up to it was acknowledged, or given up with a count. It moves in one
 transaction with what became of those spans. Its store id tells which database the number is of: that of one that was
@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ihobs.store.dead_letters import keep_dead_letters
 from ihobs.store.dropped import count_lost
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ihobs.store.database import Database
+    from ihobs.store.dead_letters import DeadLetter
 
 SCHEMA = (
     """CREATE TABLE destination (
@@ -33,9 +35,6 @@ SCHEMA = (
     "CREATE INDEX payload_spans ON payload (id, spans)",  # what waits is summed without reading a body
 )
 """Tables of the telemetry database. `acknowledged_ns` and `problem_ns` are NULL until it happens."""
-
-MAX_DEAD_LETTERS = 10_000
-"""Kept of each destination; the oldest go first. Their spans were counted as lost when they became dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +67,6 @@ class Stored:
     received_ns: int
     spans: int
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A span that a destination refuses: where it is stored, and why it was refused. `id` is 0 until it is stored."""
-
-    payload_id: int
-    trace_id: bytes
-    span_id: bytes
-    reason: str
-    id: int = 0
-    at_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,25 +196,21 @@ def advance(database: Database, cursor: Cursor, progress: Progress, now_ns: int)
 def _record(connection: sqlite3.Connection, name: str, progress: Progress, now_ns: int) -> None:
     """Store what became of some spans beside the cursor."""
     if progress.sent_spans:
-        connection.execute(
-            "UPDATE destination SET acknowledged_ns = ?, attempts = 0, next_ns = 0, problem = '', problem_ns = NULL, "
-            "paused = 0 WHERE name = ?",
-            [now_ns, name],
-        )
+        _take_note_of_success(connection, name, now_ns)
     refused = progress.rejected_spans + len(progress.dead)
     for reason, spans in ((lost_ahead(name), progress.lost_spans), (refused_by(name), refused)):
         if spans:
             count_lost(connection, reason, spans, now_ns)
-    connection.executemany(
-        "INSERT INTO dead_letter (destination, payload_id, trace_id, span_id, reason, at_ns) VALUES (?, ?, ?, ?, ?, ?)",
-        [(name, dead.payload_id, dead.trace_id, dead.span_id, dead.reason, now_ns) for dead in progress.dead],
+    keep_dead_letters(connection, name, progress.dead, now_ns)
+
+
+def _take_note_of_success(connection: sqlite3.Connection, name: str, now_ns: int) -> None:
+    """Whatever was wrong with a destination is over when it takes something."""
+    connection.execute(
+        "UPDATE destination SET acknowledged_ns = ?, attempts = 0, next_ns = 0, problem = '', problem_ns = NULL, "
+        "paused = 0 WHERE name = ?",
+        [now_ns, name],
     )
-    if progress.dead:
-        connection.execute(
-            "DELETE FROM dead_letter WHERE destination = ?1 AND id <= (SELECT id FROM dead_letter "
-            "WHERE destination = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-            [name, MAX_DEAD_LETTERS],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,40 +315,12 @@ def backlogs(database: Database) -> tuple[Backlog, ...]:
     return tuple(Backlog(*row) for row in rows)
 
 
-def letters_to_send(database: Database, name: str, *, limit: int) -> list[DeadLetter]:
-    """Return the oldest dead letters of a destination that somebody wants to be sent again."""
-    with database.read() as connection:
-        rows = connection.execute(
-            "SELECT payload_id, trace_id, span_id, reason, id, at_ns FROM dead_letter "
-            "WHERE destination = ? AND again ORDER BY id LIMIT ?",
-            [name, limit],
-        )
-        return [DeadLetter(*row) for row in rows]
-
-
-def newest_dead_letters(database: Database, name: str, *, limit: int) -> list[DeadLetter]:
-    """Return the newest dead letters of a destination, newest first."""
-    with database.read() as connection:
-        rows = connection.execute(
-            "SELECT payload_id, trace_id, span_id, reason, id, at_ns FROM dead_letter "
-            "WHERE destination = ? ORDER BY id DESC LIMIT ?",
-            [name, limit],
-        )
-        return [DeadLetter(*row) for row in rows]
-
-
 def stored(database: Database, payload_id: int) -> Stored | None:
     """Return a stored request; None when it is no longer kept."""
     with database.read() as connection:
         row = connection.execute("SELECT id, received_ns, spans, body FROM payload WHERE id = ?", [payload_id])
         found = row.fetchone()
     return None if found is None else Stored(*found)
-
-
-def ask_again(database: Database, name: str) -> int:
-    """Let the dead letters of a destination be sent again; return how many there are."""
-    with database.write() as connection:
-        return connection.execute("UPDATE dead_letter SET again = 1 WHERE destination = ?", [name]).rowcount
 
 
 def settle_again(database: Database, name: str, sent: Sequence[int], reasons: Mapping[int, str], now_ns: int) -> None:
@@ -377,7 +332,5 @@ def settle_again(database: Database, name: str, sent: Sequence[int], reasons: Ma
             [(reason, now_ns, number) for number, reason in reasons.items()],
         )
         if sent:
-            connection.execute(
-                "UPDATE destination SET sent_spans = sent_spans + ?, acknowledged_ns = ? WHERE name = ?",
-                [len(sent), now_ns, name],
-            )
+            connection.execute("UPDATE destination SET sent_spans = sent_spans + ? WHERE name = ?", [len(sent), name])
+            _take_note_of_success(connection, name, now_ns)
