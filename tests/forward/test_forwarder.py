@@ -145,6 +145,24 @@ def test_a_header_that_cannot_be_sent_is_told_and_tried_again(place, forward, ba
     assert "cannot be sent" in place.backlog().problem
 
 
+def test_the_key_is_in_no_log_no_error_and_no_file(place, forward, backend, clock, caplog, capfd):
+    line = forward()
+    place.put("a", "b")
+    backend.answer = lambda request: Reply(
+        400 if "b" in names_of(request) else 200, text="x-api-key sekrit-key-123 may not send b@example.com"
+    )
+    drain(line, clock)
+    place.put("c")
+    backend.answer = lambda _: Reply(401, text="sekrit-key-123?")
+    drain(line, clock)
+    [letter] = newest_dead_letters(place.store.database, "there", limit=9)
+    assert letter.reason == "answers 400: x-api-key [secret] may not send [email]"
+    assert "answers 401: [secret]?" in caplog.text
+    files = [path.read_bytes() for path in place.home.path.rglob("*") if path.is_file()]
+    told = [caplog.text.encode(), *(text.encode() for text in capfd.readouterr()), *files]
+    assert not any(b"sekrit-key-123" in one for one in told)
+
+
 def test_somebody_who_has_mended_it_need_not_wait(place, forward, backend, clock):
     line = forward()
     place.put("a")

@@ -37,7 +37,7 @@ LAST_NS = 3 * SECOND_NS
 """How long, at the end, a destination that takes something is still sent what waits."""
 
 JOIN_S = 5.0
-"""How long the end waits for one that is in the middle of a request; what is not acknowledged is sent again."""
+"""How long the end waits for those that are in the middle of a request; what is not acknowledged is sent again."""
 
 Attempt = Callable[[str, Callable[[], object]], bool]
 """Does something under a name and returns whether it went well; never raises."""
@@ -51,7 +51,7 @@ class Forwarding:
         telemetry, state: the databases of the home.
         hook: the plug-ins that redact, if there are any.
         attempt: does the work of a turn.
-        open_sender: makes what sends to a destination.
+        clock: tells the time. chance: a random number from 0 to 1. environ: holds the secrets.
     """
 
     home: Home
@@ -101,8 +101,9 @@ class Forwarding:
         for line in self._lines:
             line.stopping.set()
             line.bell.set()
+        end_ns = self.clock() + round(JOIN_S * SECOND_NS)
         for line in self._lines:
-            line.thread.join(JOIN_S)
+            line.thread.join(max(0.0, (end_ns - self.clock()) / SECOND_NS))
         self._lines = []
 
     def forwarder(self, destination: Destination, is_held: Callable[[], bool]) -> Forwarder:
