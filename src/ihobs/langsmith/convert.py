@@ -67,7 +67,7 @@ def span_of(run: Run) -> Span:
     span = Span(
         trace_id=_uuid(run, "trace_id", run.get("id")).bytes,
         span_id=_span_id(_uuid(run, "id")),
-        name=str(run.get("name") or run.get("run_type") or "run"),
+        name=_text(run.get("name") or run.get("run_type") or "run"),
         start_time_unix_nano=_moment_ns(run, "start_time"),
         end_time_unix_nano=_moment_ns(run, "end_time"),
     )
@@ -89,7 +89,7 @@ def _set_status(span: Span, run: Run) -> None:
     span.status.code = Status.STATUS_CODE_ERROR
     event = span.events.add(name="exception", time_unix_nano=span.end_time_unix_nano)
     _put(event.attributes, "exception.type", "Exception")
-    _put(event.attributes, "exception.message", str(error))
+    _put(event.attributes, "exception.message", error)
 
 
 def _attributes(run: Run) -> dict[str, object]:
@@ -103,8 +103,9 @@ def _attributes(run: Run) -> dict[str, object]:
         attributes[f"{_METADATA}.{_USAGE}"] = usage
     if kind == "tool":
         attributes["gen_ai.tool.name"] = run.get("name")
-    if run.get("tags"):
-        attributes["langsmith.span.tags"] = ", ".join(map(str, run["tags"]))
+    tags = run.get("tags")
+    if isinstance(tags, list):
+        attributes["langsmith.span.tags"] = ", ".join(map(str, tags))
     attributes["gen_ai.prompt"], attributes["gen_ai.completion"] = run.get("inputs"), run.get("outputs")
     attributes["gen_ai.response.time_to_first_chunk"] = _first_token_s(run)
     return {key: value for key, value in attributes.items() if value not in (None, "", {})}
@@ -159,7 +160,10 @@ def _moment_ns(run: Run, key: str) -> int:
     except ValueError:
         raise NotConvertibleError(f"its {key} is no time") from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return max(0, (moment - _EPOCH) // _MICROSECOND * 1000)
+    moment_ns = (moment - _EPOCH) // _MICROSECOND * 1000
+    if not 0 <= moment_ns < 2**63:
+        raise NotConvertibleError(f"its {key} is no time that a span can have")
+    return moment_ns
 
 
 def _number(value: object) -> float | None:
@@ -184,5 +188,10 @@ def _put(attributes: Any, key: str, value: object) -> None:
     elif isinstance(value, float):
         added.double_value = value
     else:
-        text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-        added.string_value = text.encode("utf-8", "replace").decode()  # a lone surrogate would end the import
+        added.string_value = _text(value)
+
+
+def _text(value: object) -> str:
+    """Return a value as text that can be encoded: a lone surrogate, which JSON allows, would end the import."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()
