@@ -5,7 +5,7 @@ import platform
 import sqlite3
 from importlib.metadata import version
 
-from benchmarks import alert_latency, disk, event_loop, forward, ingest, query, receiver, span_cost
+from benchmarks import alert_latency, disk, event_loop, forward, ingest, query, receiver, rules, span_cost
 from benchmarks.sample import REPOSITORY
 
 HEAD = """\
@@ -27,7 +27,7 @@ def main() -> None:
         protobuf=version("protobuf"),
     )
     parts = [head]
-    for benchmark in (span_cost, event_loop, ingest, receiver, forward, disk, query, alert_latency):
+    for benchmark in (span_cost, event_loop, ingest, receiver, forward, disk, query, rules, alert_latency):
         parts.append(benchmark.run().markdown())
         print(parts[-1])
     (REPOSITORY / "docs" / "benchmarks.md").write_text("\n".join(parts))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ihobs.alerts.ladder import climb, rung_shown
@@ -219,7 +220,13 @@ class _Work:
 
 def instance_key(rule: Rule, by: Mapping[str, str | None]) -> str:
     """Return the key of an alert: the rule's id, and the instance when the rule is split."""
-    return rule.id + (json.dumps(dict(by), sort_keys=True, separators=(",", ":")) if by else "")
+    return rule.id + (_instance(tuple(by.items())) if by else "")
+
+
+@lru_cache(maxsize=10_000)
+def _instance(by: tuple[tuple[str, str | None], ...]) -> str:
+    """Return what stands for an instance in its key; many rules are split alike, and each pass asks for all."""
+    return json.dumps(dict(by), sort_keys=True, separators=(",", ":"))
 
 
 def row_of(alert: Alert) -> AlertRow:
