@@ -31,6 +31,7 @@ COMMANDS = {
     "destinations": Entry("ihobs.cli.destinations", "destinations", "See what waits for each destination."),
     "doctor": Entry("ihobs.cli.doctor", "doctor", "Look at everything that can be wrong, and say what to do."),
     "exec": Entry("ihobs.cli.exec_", "exec_", "Run a command under observation: ihobs exec -- python app.py."),
+    "explain": Entry("ihobs.cli.explain", "explain", "Show why an alert is as it is, and the traces behind it."),
     "import": Entry("ihobs.cli.import_group", "import_", "Bring spans in from OTLP files, or runs from LangSmith."),
     "init": Entry("ihobs.cli.init", "init", "Write a commented ihobs.yaml and make the home."),
     "logs": Entry("ihobs.cli.logs", "logs", "Show what programs logged, by trace, level, service and time."),

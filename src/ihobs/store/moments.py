@@ -41,6 +41,17 @@ def hours_only_before_s(database: Database) -> int:
         return read_borders(connection).folded_1m
 
 
+def fine_from_s(database: Database) -> tuple[int, int]:
+    """Return the seconds of the epoch from which buckets of 10 s, and from which minutes are kept.
+
+    Raises:
+        StoreUnavailableError: the database cannot be read.
+    """
+    with database.read() as connection:
+        borders = read_borders(connection)
+    return borders.folded_10s, borders.folded_1m
+
+
 def moments(database: Database, question: Question, start_s: int, end_s: int) -> Iterator[Moment]:
     """Yield the buckets that end in (start_s, end_s] and hold anything, in order of time, each as fine as it is kept.
 

@@ -19,7 +19,7 @@ from ihobs.store.traces import load_spans
 if TYPE_CHECKING:
     from ihobs.store.database import Database
 
-_SUMMARY = (
+SUMMARY = (
     "trace_id, start_ns, end_ns, spans, failed_spans, runs, failed_runs, workflow, service, input_tokens, "
     "output_tokens, cost_nano_usd, unpriced_calls"
 )
@@ -110,11 +110,11 @@ def recent_traces(
     """
     with database.read() as connection:
         rows = connection.execute(
-            f"SELECT {_SUMMARY} FROM trace WHERE end_ns >= ? AND (NOT ? OR failed_runs > 0) "  # noqa: S608 - our own names
+            f"SELECT {SUMMARY} FROM trace WHERE end_ns >= ? AND (NOT ? OR failed_runs > 0) "  # noqa: S608 - our own names
             "ORDER BY end_ns DESC, no DESC LIMIT ?",
             [since_ns or 0, failed_only, limit],
         ).fetchall()
-    return [_summary(row) for row in rows]
+    return [summary_of(row) for row in rows]
 
 
 def find_trace(database: Database, prefix: str) -> TraceDetail:
@@ -127,7 +127,7 @@ def find_trace(database: Database, prefix: str) -> TraceDetail:
     low, high = _id_range(prefix)
     with database.read() as connection:
         rows = connection.execute(
-            f"SELECT no, {_SUMMARY} FROM trace WHERE trace_id >= ? AND trace_id <= ? LIMIT 2",  # noqa: S608 - our own names
+            f"SELECT no, {SUMMARY} FROM trace WHERE trace_id >= ? AND trace_id <= ? LIMIT 2",  # noqa: S608 - our own names
             [low, high],
         ).fetchall()
         if not rows:
@@ -137,7 +137,7 @@ def find_trace(database: Database, prefix: str) -> TraceDetail:
         trace_no = rows[0][0]
         spans = load_spans(connection, trace_no, Numbers("shape", Shape))
         contents, kept = _contents(connection, trace_no, rows[0][1])
-    return TraceDetail(_summary(rows[0][1:]), tuple(_waterfall(spans, contents)), kept)
+    return TraceDetail(summary_of(rows[0][1:]), tuple(_waterfall(spans, contents)), kept)
 
 
 def _id_range(prefix: str) -> tuple[bytes, bytes]:
@@ -149,7 +149,8 @@ def _id_range(prefix: str) -> tuple[bytes, bytes]:
     return bytes.fromhex(text.ljust(_TRACE_ID_DIGITS, "0")), bytes.fromhex(text.ljust(_TRACE_ID_DIGITS, "f"))
 
 
-def _summary(row: Sequence[Any]) -> TraceSummary:
+def summary_of(row: Sequence[Any]) -> TraceSummary:
+    """Return the trace of a row of `SUMMARY`."""
     trace_id, start_ns, end_ns, *rest = row
     return TraceSummary(trace_id.hex(), start_ns, end_ns - start_ns, *rest)
 
