@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from click.testing import CliRunner
 
@@ -62,18 +63,26 @@ def until(condition, *, bound_s=BOUND_S, pause_s=0.05):
 
 @contextlib.contextmanager
 def serving(home, *options, config=None):
-    """Run `ihobs serve` on a home; give its process and what it says it listens at, by scheme."""
+    """Run `ihobs serve` on a home; give its process and where it listens, over gRPC when that is among the options."""
     of_config = ["--config", str(config)] if config else []
     command = [sys.executable, "-m", "ihobs", "--home", str(home), *of_config, "serve", "--port", "0", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    ) as process:
+    log = Path(f"{home}.log")
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment()) as process,
+    ):
         try:
-            line = process.stdout.readline()
-            yield process, re.search(r"http://\S+:\d+", line)[0]
+            yield process, _address(process, "gRPC" if "--grpc" in options else "listening")
             process.terminate()
-            _, errors = process.communicate(timeout=BOUND_S)
-            assert process.returncode == 0, errors
-            assert "Traceback" not in errors, errors  # alerts are told there, as these spans are old
+            assert process.wait(timeout=BOUND_S) == 0, log.read_text()
+            assert "Traceback" not in log.read_text(), log.read_text()  # alerts are told there, too
         finally:
             process.kill()
+
+
+def _address(process, word):
+    """Return the address of the first line that has a word."""
+    for line in process.stdout:
+        if f"{word} at" in line:
+            return re.search(r"http://\S+:\d+", line)[0]
+    raise AssertionError("ihobs serve ended before it listened; its log is beside its home")

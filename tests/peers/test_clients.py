@@ -75,9 +75,9 @@ def run(*command, cwd=None, **variables):
     return done.stdout
 
 
-def lands_once(home, expected, send):
+def lands_once(home, expected, send, *options):
     """See that what `send(url)` sends becomes the expected totals, and that sending it again changes none of them."""
-    with serving(home) as (_, url):
+    with serving(home, *options) as (_, url):
         for _ in range(2):
             send(url)
             assert until(lambda: totals(home) == expected), differences(totals(home), expected)
@@ -97,6 +97,14 @@ def test_the_python_sdk_over_http(home, sources, expected, compression):
         run(*sender, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_COMPRESSION=compression)
 
     lands_once(home, expected, send)
+
+
+@pytest.mark.parametrize("compression", [{}, {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}], ids=["identity", "gzip"])
+def test_the_python_sdk_over_grpc(home, sources, expected, compression):
+    def send(url):
+        run(sys.executable, HERE / "replay.py", "grpc", *sources, OTEL_EXPORTER_OTLP_ENDPOINT=url, **compression)
+
+    lands_once(home, expected, send, "--grpc", "0")
 
 
 @pytest.mark.parametrize("encoding", ["proto", "json"])
