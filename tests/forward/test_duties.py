@@ -11,6 +11,7 @@ from ihobs.clock import HOUR_NS, now_ns
 from ihobs.config import load
 from ihobs.duties import Duties
 from ihobs.settings import DestinationSettings
+from ihobs.store.forwarding import backlogs
 from ihobs.store.state.controls import FORWARD_PAUSED, Setting, clear_control, set_control
 from ihobs.store.wake import notify
 from ihobs.testing import plugins_of
@@ -110,3 +111,14 @@ def test_a_destination_that_is_no_longer_configured_waits_and_is_not_counted(pla
     assert not place.backlog().active
     start(there=backend.url)
     until(lambda: backend.names() == {"meanwhile": 1})
+
+
+def test_in_a_home_that_was_replaced_forwarding_goes_on(place, start, backend):
+    start(there=backend.url)
+    put(place, "before")
+    until(lambda: backend.names() == {"before": 1})
+    (place.home.path / "data" / "g0002").mkdir()
+    place.home.write_current("g0002")  # as a restore does, here of a database without this destination
+    until(lambda: [one.name for one in backlogs(place.store.database)] == ["there"])
+    put(place, "after")
+    until(lambda: backend.names() == {"before": 1, "after": 1})

@@ -15,7 +15,7 @@ from ihobs.forward.forwarder import Forwarder, Sender
 from ihobs.forward.reading import Reader, changes_for
 from ihobs.redact.policy import Policy
 from ihobs.spans.dialects import dialects_of
-from ihobs.store.forwarding import Enrolment, enrol
+from ihobs.store.forwarding import Enrolment, enrol, read_cursor
 from ihobs.store.redaction import redactor_for
 from ihobs.store.state.controls import FORWARD_PAUSED, Watch
 
@@ -77,13 +77,13 @@ class Forwarding:
         for line in self._lines:
             line.thread.start()
 
-    def prepare(self) -> None:
-        """See that the destinations have cursors: the home may have been locked at the start.
+    def prepare(self, name: str) -> None:
+        """See that a destination has a cursor: the home may have been locked at the start, or replaced since.
 
         Raises:
-            StoreUnavailableError: it still is.
+            StoreUnavailableError: the home cannot be used now.
         """
-        if not self._is_enrolled:
+        if not self._is_enrolled or read_cursor(self.telemetry, name) is None:
             self._enrol()
             self._is_enrolled = True
 
@@ -161,7 +161,7 @@ class _Line:
         return self._attempt(f"forward {self._name}", self._take_turn)
 
     def _take_turn(self) -> None:
-        self._whole.prepare()
+        self._whole.prepare(self._name)
         self._next_ns = self._forwarder.turn()
 
     def _has_more(self) -> bool:
