@@ -243,6 +243,14 @@ def test_a_run_that_makes_no_sense_is_left_out_and_told(ihobs, traced):
     assert f"rejected 1: its end_time is no time, such as {run['id']}" in result.stderr
 
 
+def test_what_is_recorded_here_already_is_warned_about_and_can_be_left_out(ihobs, traced, tmp_path):
+    shutil.copytree(traced[1], tmp_path / "home")
+    warned = ihobs()
+    assert "their runs count twice from then on" in warned.stderr
+    until = warned.stderr.rpartition("--until ")[2].strip()
+    assert "note" not in ihobs("--until", until, "--since", "1h").stderr
+
+
 def test_import_without_a_source_is_of_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "langsmith").write_text("[]")

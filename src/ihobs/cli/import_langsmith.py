@@ -11,6 +11,7 @@ import click
 from ihobs.cli.moments import SINCE_HELP, shown, since_ns
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.units import plural
+from ihobs.clock import isoformat
 from ihobs.errors import EXIT_PARTIAL, InvalidInputError
 
 if TYPE_CHECKING:
@@ -90,12 +91,14 @@ def _brought(app: AppContext, access: Access, wanted: Wanted, service: str | Non
     from ihobs.langsmith.bring_in import Brought, bring_in
     from ihobs.langsmith.history import History
     from ihobs.plugins import redaction_by
+    from ihobs.store.health import live_since_ns
     from ihobs.store.opening import open_store
 
     history, brought = History(access), Brought()
     name = service or app.config.settings.service or access.project
     hook = redaction_by(app.plugins)
     with open_store(app.home(create=True), app.config.settings, clock=app.clock, hook=hook) as store:
+        _tell_overlap(live_since_ns(store.database), wanted)
         try:
             with _progress_bar(history, wanted) as progress:
                 bring_in(store, history, wanted, name, progress, brought)
@@ -105,6 +108,17 @@ def _brought(app: AppContext, access: Access, wanted: Wanted, service: str | Non
         finally:
             finish(store, app)
     return brought
+
+
+def _tell_overlap(live_since_ns: int | None, wanted: Wanted) -> None:
+    """Say that runs may count twice: what was recorded here has other ids than what LangSmith's SDK told it."""
+    if live_since_ns is not None and live_since_ns < wanted.end_ns:
+        until = isoformat(max(live_since_ns, wanted.start_ns + 1))
+        click.echo(
+            f"note: programs are recorded here since {shown(live_since_ns)} UTC; if they are the same as in LangSmith, "
+            f"their runs count twice from then on: leave these out with --until {until}",
+            err=True,
+        )
 
 
 @contextlib.contextmanager

@@ -66,6 +66,17 @@ def losses(database: Database, *, since_ns: int = 0) -> tuple[Loss, ...]:
         return tuple(Loss(*row) for row in connection.execute(query, [since_ns]))
 
 
+def live_since_ns(database: Database) -> int | None:
+    """Return when the oldest request of a running program was received, of those that are kept; None: there is none.
+
+    Raises:
+        StoreUnavailableError: the database cannot be read.
+    """
+    with database.read() as connection:
+        row = connection.execute("SELECT received_ns FROM payload WHERE live ORDER BY received_ns LIMIT 1").fetchone()
+    return None if row is None else int(row[0])
+
+
 def oldest_ns(database: Database) -> int | None:
     """Return the beginning of the oldest hour that holds anything; None when the store is empty."""
     with database.read() as connection:
