@@ -325,6 +325,7 @@ class Duties:
         if self._maintained_ns is None or not 0 <= now - self._maintained_ns < MAINTAIN_NS:
             self._maintained_ns = now
             self._attempt("maintain", self._store.maintain)
+            self._attempt("forget", self._outbox.forget)
         self._stopping.wait(SETTLE_S)
 
     def _empty_spool(self) -> None:

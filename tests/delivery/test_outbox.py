@@ -299,3 +299,15 @@ def test_a_time_set_by_a_clock_that_was_wrong_does_not_delay_a_message(world):
     world.pager.answers.clear()
     world.deliver()
     assert world.pager.titles() == ["a is critical"]
+
+
+def test_old_messages_are_forgotten_and_what_became_of_each_event_is_not(world):
+    world.set("errors", "critical")
+    world.deliver()
+    world.clock.advance(91 * 86_400)
+    world.set("slow", "critical")
+    world.deliver()
+    world.outbox.forget()
+    assert ("errors is critical",) not in world.rows("message", "title")
+    assert world.rows("attempt", "count(*)") == world.rows("message", "count(*)")
+    assert {state for state, _ in world.reasons()} == {"sent"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ihobs.clock import MINUTE_NS, Clock, now_ns
+from ihobs.clock import DAY_NS, MINUTE_NS, Clock, now_ns
 from ihobs.delivery.couriers import Couriers, Inline
 from ihobs.delivery.decision import Told, after, decide
 from ihobs.delivery.drafting import draft
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 FALL_BACK_AFTER_NS = 5 * MINUTE_NS
 """When a receiver has failed for so long, others are told what it cannot be told."""
+
+KEPT_NS = 90 * DAY_NS
+PRUNED_AT_ONCE = 1_000
+"""Messages and their attempts are kept so long, and forgotten so many at a time."""
 
 FALLBACK_ROUTE = "fallback"
 
@@ -77,6 +81,11 @@ class Outbox:
                 self.couriers.run(reference, partial(self._send_all, waiting))
             if not found.to_send or self.couriers.busy():  # who is busy comes back by himself when he is done
                 return found.next_ns
+
+    def forget(self) -> None:
+        """Forget messages that ended long ago, some at a time. What became of each event is kept."""
+        with self.state.write() as writer:
+            messages.prune(writer, self.clock() - KEPT_NS, PRUNED_AT_ONCE)
 
     def _pass(self, busy: frozenset[str]) -> Round:
         """Look at everything once, and store what follows from it."""
