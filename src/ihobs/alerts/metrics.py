@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ihobs.alerts import budget, burn_rate, deliveries, disk, forwarding, quota
+from ihobs.alerts import budget, burn_rate, deliveries, disk, forwarding, quota, stuck
 from ihobs.alerts.measurements import Measurements, Sample, Sampler
 from ihobs.model import Counters, Distribution, MetricGroup
 
@@ -147,6 +147,14 @@ _ALL = (
     Metric("total_tokens_per_hour", "tokens", "in and out, in the trailing hour", _windowed(_tokens), absent=0.0),
     Metric("throughput", "per minute", "ended a minute", _windowed(_throughput), absent=0.0, of_runs=True),
     Metric("active_workflows", "count", "running now", _active, splits=()),
+    Metric(
+        "stuck_runs",
+        "count",
+        "begun long ago, and not ended",
+        stuck.stuck_runs,
+        absent=0.0,
+        splits=("service", "workflow"),
+    ),
     Metric("timeout_rate", "ratio", "timed out / ended", _windowed(_timeout_rate), of_runs=True),
     Metric("retry_rate", "ratio", "attempts after the first / calls", _windowed(_retry_rate)),
     Metric("recovered_rate", "ratio", "failed attempts that a later one made good / all", _windowed(_recovered_rate)),
