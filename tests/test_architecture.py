@@ -66,6 +66,7 @@ ARROWS = {
     ("rule_files", "documents"),
     ("rule_files", "rule_settings"),
     ("rule_files", "settings"),
+    ("runbooks", "alerts"),
     ("schemas", "documents"),
     ("schemas", "resources"),
     ("settings", "rule_settings"),

@@ -110,7 +110,15 @@ def read(path: Path) -> Document:
         NotFoundError: there is no such file.
         DocumentInvalidError: it is not a document that can be used.
     """
-    text = read_text(path)
+    return parse(path, read_text(path))
+
+
+def parse(path: Path, text: str) -> Document:
+    """Return the YAML document that `text` is; `path` is where it came from, for messages.
+
+    Raises:
+        DocumentInvalidError: it is not a document that can be used.
+    """
     try:
         root = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:

@@ -48,9 +48,39 @@ class _Fault:
 
 def findings(document: Document, name: str) -> Iterator[Finding]:
     """Yield what is wrong with `document` by the shipped schema `name`, e.g. "config"."""
-    for error in _validator(name).iter_errors(document.value):
+    yield from _worded(document, _validator(name), document.value, ())
+
+
+def findings_in(
+    document: Document,
+    schema: Mapping[str, Any],
+    value: object,
+    at: At = (),
+    *,
+    leave: Callable[[object], bool] = lambda _: False,
+) -> Iterator[Finding]:
+    """Yield what is wrong by `schema` with a part of `document`.
+
+    Args:
+        value: the part; not what stands there when it was written in a shorter form.
+        at: where it stands.
+        leave: tells values that are not judged.
+    """
+    yield from _worded(document, jsonschema.Draft202012Validator(schema), value, at, leave)
+
+
+def _worded(
+    document: Document,
+    validator: jsonschema.Draft202012Validator,
+    value: object,
+    at: At,
+    leave: Callable[[object], bool] = lambda _: False,
+) -> Iterator[Finding]:
+    for error in validator.iter_errors(value):
+        if leave(error.instance):
+            continue
         fault = _Fault(
-            at=tuple(error.absolute_path),
+            at=(*at, *error.absolute_path),
             value=error.instance,
             is_key="propertyNames" in error.absolute_schema_path,
             keyword=str(error.validator),
@@ -119,6 +149,12 @@ def _as_jsonschema_says(document: Document, fault: _Fault) -> Iterator[Finding]:
     yield _finding(document, fault, fault.message)
 
 
+def _exactly_one(document: Document, fault: _Fault) -> Iterator[Finding]:
+    """`oneOf` of keys that are required: exactly one of them must be there."""
+    ways = [" and ".join(map(repr, one["required"])) for one in fault.expected if "required" in one]
+    yield _finding(document, fault, f"needs either {' or '.join(ways)}" if ways else fault.message)
+
+
 _WORDS = {
     "additionalProperties": _unknown_keys,
     "enum": _not_one_of,
@@ -129,6 +165,7 @@ _WORDS = {
     "minLength": _empty,
     "minProperties": _empty,
     "minimum": _limit("at least"),
+    "oneOf": _exactly_one,
     "pattern": _wrong_form,
     "required": _missing,
     "type": _wrong_type,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from ihobs.errors import IhobsError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ihobs.clock import Clock
 
 Effect = Literal["read", "notify", "change", "manual"]
@@ -48,17 +50,21 @@ class Context(Protocol):
     Attributes:
         run_id: of the run. step: the step's path in it, unique in the run.
         attempt: counts from 1.
-        key: the same for all attempts of this step, also after a crash: an idempotency key for the other side.
         deadline_ns: when the step must have ended, by `clock`.
-        clock: tells the time.
     """
 
     run_id: str
     step: str
     attempt: int
-    key: str
     deadline_ns: int
-    clock: Clock
+
+    @property
+    def key(self) -> str:
+        """The same for all attempts of this step, also after a crash: an idempotency key for the other side."""
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the time."""
 
     def cancelled(self) -> bool:
         """Return whether the step is to stop: its time is up, or its run is cancelled."""
@@ -88,6 +94,9 @@ class Context(Protocol):
 Act = Callable[[Context, Values], Values]
 """Does what a step is to do, with parameters that keep the kind's schema, and returns its outputs."""
 
+Store = Callable[[Context, Values, "sqlite3.Connection"], Values]
+"""As `Act`, inside a transaction."""
+
 Reverse = Callable[[Context, Values, Values], None]
 """Takes back what a step did, given its parameters and its outputs."""
 
@@ -104,11 +113,17 @@ class StepKind:
         parameters: JSON Schema of its parameters, an object.
         outputs: JSON Schema of its outputs, an object; each property has `examples`.
         run: does it. Called on a thread of its own. It returns before `context.deadline_ns`, or looks at
-            `context.cancelled()`; what it still does after that is nobody's.
-        undo: takes it back; None: the runbook says how, or it cannot be undone.
+            `context.cancelled()`; what it still does after that is nobody's. None: the engine does it itself.
+        store: does it instead of `run`, by writing rows in the transaction of state.db that also records the outcome:
+            so it is done exactly once.
+        undo: takes it back, twice is as good as once; None: the runbook says how, or it cannot be undone.
         fake: stands in for `run` in dry runs and tests, and touches nothing; None: the examples of `outputs`.
         shorthand: the parameter that a value means which is no mapping: `fail: "text"`.
         expressions: parameters whose text is an expression without braces; the step evaluates it itself.
+        sees: names that those expressions can use beside the runbook's.
+        secrets: parameters in which the runbook may use a secret; nowhere else may it.
+        effect_of: tells effect and idempotence by the parameters as they stand in the runbook, when they decide.
+        open_outputs: its outputs are not known beforehand, but what the runbook declares under `outputs:`.
         is_pure: it only computes, so dry runs and tests do it as it is.
     """
 
@@ -118,11 +133,16 @@ class StepKind:
     idempotent: bool
     parameters: JsonSchema
     outputs: JsonSchema
-    run: Act
+    run: Act | None = None
+    store: Store | None = None
     undo: Reverse | None = None
     fake: Act | None = None
     shorthand: str = ""
     expressions: frozenset[str] = field(default_factory=frozenset)
+    sees: frozenset[str] = field(default_factory=frozenset)
+    secrets: frozenset[str] = field(default_factory=frozenset)
+    effect_of: Callable[[Values], tuple[Effect, bool]] | None = None
+    open_outputs: bool = False
     is_pure: bool = False
 
     def __post_init__(self) -> None:

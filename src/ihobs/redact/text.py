@@ -191,6 +191,11 @@ def scrubbed(text: str) -> str:
     return text if redacted is None else redacted
 
 
+def secrets_in(text: str) -> tuple[str, ...]:
+    """Return the kinds of secrets that a text holds; personal data is none."""
+    return tuple(finding.kind for finding, family in _by_default()._findings(text) if family == SECRET)  # noqa: SLF001 - the same module
+
+
 @lru_cache(maxsize=1)
 def _by_default() -> TextRedactor:
     from ihobs.redact.policy import Policy

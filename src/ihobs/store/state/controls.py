@@ -146,6 +146,15 @@ def active(database: Database, now_ns: int) -> dict[str, Control]:
     return {row[0]: _control(row) for row in rows}
 
 
+def held(reader: sqlite3.Connection, name: str, now_ns: int) -> Control | None:
+    """Return a control as it holds now; None when it is not set."""
+    row = reader.execute(
+        f"SELECT {_COLUMNS} FROM control WHERE name = ? AND expires_ns > ?",  # noqa: S608 - a constant
+        [name, now_ns],
+    ).fetchone()
+    return None if row is None else _control(row)
+
+
 def set_control(database: Database, name: str, setting: Setting, now_ns: int) -> Control:
     """Set a control, whatever it was before, and return it.
 
@@ -153,17 +162,27 @@ def set_control(database: Database, name: str, setting: Setting, now_ns: int) ->
         NotFoundError: there is none of that name.
     """
     kind_of(name)
-    value = json.dumps(setting.value)
     with database.write() as connection:
-        previous = _previous(connection, name, now_ns)
-        connection.execute(
-            "INSERT INTO control VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = version + 1, "
-            "value = excluded.value, owner = excluded.owner, reason = excluded.reason, set_ns = excluded.set_ns, "
-            "expires_ns = excluded.expires_ns",
-            [name, value, setting.owner, setting.reason, now_ns, setting.expires_ns],
-        )
-        _note(connection, (name, now_ns, value, previous, setting.owner, setting.reason, setting.expires_ns))
-        row = connection.execute(f"SELECT {_COLUMNS} FROM control WHERE name = ?", [name]).fetchone()  # noqa: S608 - a constant
+        return set_in(connection, name, setting, now_ns)
+
+
+def set_in(connection: sqlite3.Connection, name: str, setting: Setting, now_ns: int) -> Control:
+    """Set a control in a transaction that is under way, and return it.
+
+    Raises:
+        NotFoundError: there is none of that name.
+    """
+    kind_of(name)
+    value = json.dumps(setting.value)
+    previous = _previous(connection, name, now_ns)
+    connection.execute(
+        "INSERT INTO control VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = version + 1, "
+        "value = excluded.value, owner = excluded.owner, reason = excluded.reason, set_ns = excluded.set_ns, "
+        "expires_ns = excluded.expires_ns",
+        [name, value, setting.owner, setting.reason, now_ns, setting.expires_ns],
+    )
+    _note(connection, (name, now_ns, value, previous, setting.owner, setting.reason, setting.expires_ns))
+    row = connection.execute(f"SELECT {_COLUMNS} FROM control WHERE name = ?", [name]).fetchone()  # noqa: S608 - a constant
     return _control(row)
 
 
@@ -175,12 +194,15 @@ def clear_control(database: Database, name: str, *, owner: str, reason: str, now
     """
     kind_of(name)
     with database.write() as connection:
-        previous = _previous(connection, name, now_ns)
-        if previous is not None:
-            connection.execute(
-                "UPDATE control SET version = version + 1, expires_ns = ? WHERE name = ?", [now_ns, name]
-            )
-            _note(connection, (name, now_ns, None, previous, owner, reason, None))
+        return clear_in(connection, name, owner=owner, reason=reason, now_ns=now_ns)
+
+
+def clear_in(connection: sqlite3.Connection, name: str, *, owner: str, reason: str, now_ns: int) -> bool:
+    """End a control in a transaction that is under way; return whether it was set."""
+    previous = _previous(connection, name, now_ns)
+    if previous is not None:
+        connection.execute("UPDATE control SET version = version + 1, expires_ns = ? WHERE name = ?", [now_ns, name])
+        _note(connection, (name, now_ns, None, previous, owner, reason, None))
     return previous is not None
 
 

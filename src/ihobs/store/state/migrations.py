@@ -9,14 +9,14 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ihobs.store.database import Database
-from ihobs.store.state import controls, delivery_tables, incident_tables
+from ihobs.store.state import controls, delivery_tables, incident_tables, run_tables
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from ihobs.store.home import Home
 
-VERSION = 4
+VERSION = 5
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -38,6 +38,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(m002_controls)
     migrations()(m003_delivery)
     migrations()(m004_incidents)
+    migrations()(m005_runs)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -63,6 +64,12 @@ def m003_delivery(database: sqlite_utils.Database) -> None:
 def m004_incidents(database: sqlite_utils.Database) -> None:
     """Create incidents: their timelines, alerts, deadlines and diagnostics, and what was changed lately."""
     for statement in incident_tables.TABLES:
+        database.execute(statement)
+
+
+def m005_runs(database: sqlite_utils.Database) -> None:
+    """Create runs of runbooks and their journal, and the view for people."""
+    for statement in run_tables.TABLES:
         database.execute(statement)
 
 

@@ -34,13 +34,18 @@ class Silence:
 
 def add(database: Database, silence: Silence, now_ns: int) -> int:
     """Store `silence` and return its number."""
-    matchers = json.dumps([str(one) for one in silence.matchers])
     with database.write() as writer:
-        number = writer.execute(
-            """INSERT INTO silence (matchers, starts_ns, ends_ns, author, reason, created_ns)
-            VALUES (?, ?, ?, ?, ?, ?)""",
-            (matchers, silence.starts_ns, silence.ends_ns, silence.author, silence.reason, now_ns),
-        ).lastrowid
+        return insert(writer, silence, now_ns)
+
+
+def insert(writer: sqlite3.Connection, silence: Silence, now_ns: int) -> int:
+    """Store `silence` in a transaction that is under way, and return its number."""
+    matchers = json.dumps([str(one) for one in silence.matchers])
+    number = writer.execute(
+        """INSERT INTO silence (matchers, starts_ns, ends_ns, author, reason, created_ns)
+        VALUES (?, ?, ?, ?, ?, ?)""",
+        (matchers, silence.starts_ns, silence.ends_ns, silence.author, silence.reason, now_ns),
+    ).lastrowid
     return number or 0
 
 
