@@ -6,7 +6,7 @@ The duties process, the tests of rules and their replay over history all run thi
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -125,24 +125,25 @@ class _Work:
     def evaluate(self, rule: Rule) -> None:
         """Evaluate one rule; when that fails it is unhealthy, and its alerts do what it says of errors."""
         try:
-            samples = list(self._samples(rule))
-            moved = [self._moved(rule, sample) for sample in self._within_limit(rule, samples)]
+            samples = self._samples(rule)
+            moved = [self._moved(rule, key, sample) for key, sample in self._within_limit(rule, samples).items()]
         except (IhobsError, *BAD_RULE_ERRORS) as error:
             self._fail(rule, str(error) or type(error).__name__)
             return
         for alert, changes, note in moved:
             self._take(rule, alert, changes, note)
 
-    def _samples(self, rule: Rule) -> Iterator[Sample]:
-        """Yield a sample for each instance: those in the window, and those that still mean something."""
+    def _samples(self, rule: Rule) -> dict[str, Sample]:
+        """Return a sample for each instance: those in the window, and those that still mean something."""
         metric = METRICS[rule.metric]
         found = self.measurements.told.get(rule.metric, metric.samples)(self.measurements, rule)
-        yield from found
-        present = {instance_key(rule, sample.by) for sample in found}
+        samples = {instance_key(rule, sample.by): sample for sample in found}
         for by in self._remembered(rule) if rule.by else [{}]:
-            if instance_key(rule, by) not in present and set(by) == set(rule.by):
+            key = instance_key(rule, by)
+            if key not in samples and set(by) == set(rule.by):
                 is_empty = metric.absent is None or self.measurements.of_rule(rule).newest_ns is None
-                yield Sample(by, None if is_empty else metric.absent)
+                samples[key] = Sample(by, None if is_empty else metric.absent)
+        return samples
 
     def _remembered(self, rule: Rule) -> list[Mapping[str, str | None]]:
         """Return the instances that mean something even if the window does not hold them."""
@@ -150,22 +151,22 @@ class _Work:
         known = self.of_rules.get(rule.id, ())
         return [alert.by for alert in known if waits or alert.state.state != "inactive"]
 
-    def _within_limit(self, rule: Rule, samples: Sequence[Sample]) -> Sequence[Sample]:
+    def _within_limit(self, rule: Rule, samples: dict[str, Sample]) -> dict[str, Sample]:
         """Return the samples of as many instances as are watched: those that are known, then the highest."""
         if len(samples) <= rule.limit:
             return samples
         self.errors.append((rule.id, f"has {len(samples)} instances; the first {rule.limit} are watched (limit)"))
         known = {alert.key for alert in self.of_rules.get(rule.id, ()) if alert.state.state != "inactive"}
 
-        def rank(sample: Sample) -> tuple[bool, float]:
-            return instance_key(rule, sample.by) in known, -1.0 if sample.value is None else sample.value
+        def rank(item: tuple[str, Sample]) -> tuple[bool, float]:
+            key, sample = item
+            return key in known, -1.0 if sample.value is None else sample.value
 
-        return sorted(samples, key=rank, reverse=True)[: rule.limit]
+        return dict(sorted(samples.items(), key=rank, reverse=True)[: rule.limit])
 
-    def _moved(self, rule: Rule, sample: Sample) -> tuple[Alert, tuple[Change, ...], str]:
+    def _moved(self, rule: Rule, key: str, sample: Sample) -> tuple[Alert, tuple[Change, ...], str]:
         """Return an instance as it is now, and what changed."""
         now = self.measurements.now_ns
-        key = instance_key(rule, sample.by)
         known = self.before.get(key)
         before = known.state if known else AlertState(since_ns=now)
         if rule.at:
@@ -174,7 +175,7 @@ class _Work:
         else:
             after, changes = step(before, sample.value, now, rule, sample.readings)
             threshold = threshold_shown(after.level, rule)
-        if known and (after, threshold, rule.source) == (before, known.threshold, known.source):
+        if known and after == before and (threshold, rule.source) == (known.threshold, known.source):
             return known, changes, sample.note
         note = sample.note or ("no data" if after.value is None else "")
         return Alert(key, rule.id, dict(sample.by), rule.source, after, threshold), changes, note
@@ -182,8 +183,9 @@ class _Work:
     def _take(self, rule: Rule, alert: Alert, changes: Iterable[Change], note: str) -> None:
         now = self.measurements.now_ns
         self.alerts[alert.key] = alert
-        self.events += [event(row_of(alert), change, now, rule, note) for change in changes]
-        deadline_ns = next_deadline_ns(alert.state, now, rule)
+        if changes:
+            self.events += [event(row_of(alert), change, now, rule, note) for change in changes]
+        deadline_ns = next_deadline_ns(alert.state, now, rule) if alert.state.evaluated_ns else None
         if deadline_ns is not None:
             self.deadlines_ns.append(deadline_ns)
 

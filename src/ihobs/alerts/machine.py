@@ -112,6 +112,8 @@ def step(
     """
     if value is None or math.isnan(value):
         return blind(before, "no data", now_ns, rule)
+    if readings is None and value == before.value and _stays_calm(before, value, rule):
+        return before, ()
     if before.reason:  # it fired because nothing could be seen; now it is the value that counts
         before = replace(before, warning=_IDLE, critical=_IDLE)
     readings = readings or Readings(value, value)
@@ -202,6 +204,13 @@ def changes(before: Level, after: Level) -> tuple[Change, ...]:
     elif after == "ok":
         name = "alert.resolved"
     return (Change(name, after, before),)
+
+
+def _stays_calm(before: AlertState, value: float, rule: Rule) -> bool:
+    """Return whether nothing is wrong and nothing runs, so that the same value again changes nothing."""
+    if before.state != "inactive" or before.evaluated_ns or before.blind_ns is not None:
+        return False
+    return not any(threshold is not None and value > threshold for threshold in (rule.warning, rule.critical))
 
 
 def _elapsed_ns(before: AlertState, now_ns: int) -> int:
