@@ -6,9 +6,12 @@ import uuid
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from ihobs.forward.pieces import leaving_out_traced
 from ihobs.langsmith.convert import NotConvertibleError, request_of, span_of
 
+US = "https://api.smith.langchain.com"
 RUN = {
     "id": str(uuid.UUID(int=1 << 100)),
     "trace_id": str(uuid.UUID(int=1 << 100)),
@@ -122,6 +125,15 @@ def test_a_time_that_no_span_can_have_is_refused(key, value):
 
 
 def test_what_is_refused_leaves_its_neighbours():
-    request, refused = request_of([RUN, RUN | {"id": "x"}, RUN | {"id": str(uuid.uuid4())}], "svc")
+    request, refused = request_of([RUN, RUN | {"id": "x"}, RUN | {"id": str(uuid.uuid4())}], "svc", US)
     assert len(request.resource_spans[0].scope_spans[0].spans) == 2
     assert refused == [("its id is no UUID", "x")]
+
+
+def test_what_comes_from_langsmith_is_not_forwarded_there_again():
+    request, _ = request_of([RUN], "svc", US)
+    elsewhere = ExportTraceServiceRequest.FromString(request.SerializeToString())
+    leaving_out_traced("https://eu.api.smith.langchain.com")(elsewhere)
+    assert elsewhere == request
+    leaving_out_traced(US)(request)
+    assert not request.resource_spans

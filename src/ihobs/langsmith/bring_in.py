@@ -69,18 +69,18 @@ def bring_in(
             brought.unfinished += len(page) - len(finished)
             group += finished
             if len(group) >= COMMIT_RUNS:
-                _commit(store, group, service, brought)
+                _commit(store, group, (service, history.endpoint), brought)
                 group = []
             progress(brought.read)
     finally:
-        _commit(store, group, service, brought)
+        _commit(store, group, (service, history.endpoint), brought)
     return brought
 
 
-def _commit(store: TelemetryStore, runs: list[Run], service: str, brought: Brought) -> None:
+def _commit(store: TelemetryStore, runs: list[Run], origin: tuple[str, str], brought: Brought) -> None:
     if not runs:
         return
-    request, refused = request_of(runs, service)
+    request, refused = request_of(runs, *origin)
     for reason, run_id in refused:
         brought.refused[reason] += 1
         brought.example.setdefault(reason, run_id)

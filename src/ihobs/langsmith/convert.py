@@ -16,6 +16,8 @@ from uuid import UUID
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from ihobs.langsmith.tracing import TRACED_TO, mark_of
+
 Run = Mapping[str, Any]
 """A run as `POST /runs/query` returns it."""
 
@@ -35,8 +37,15 @@ class NotConvertibleError(ValueError):
     """A run is not as the API promises. The text says what is wrong with it, not what it holds."""
 
 
-def request_of(runs: Iterable[Run], service: str) -> tuple[ExportTraceServiceRequest, list[tuple[str, str]]]:
-    """Return the runs as one request, and (reason, run id) of those that cannot be spans."""
+def request_of(
+    runs: Iterable[Run], service: str, endpoint: str
+) -> tuple[ExportTraceServiceRequest, list[tuple[str, str]]]:
+    """Return the runs as one request, and (reason, run id) of those that cannot be spans.
+
+    Args:
+        service: the name under which they count.
+        endpoint: where they come from: they are not forwarded there.
+    """
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     _put(resource.resource.attributes, "service.name", service)
@@ -49,6 +58,7 @@ def request_of(runs: Iterable[Run], service: str) -> tuple[ExportTraceServiceReq
         except NotConvertibleError as error:
             refused.append((str(error), str(run.get("id", "?"))))
         else:
+            _put(span.attributes, TRACED_TO, mark_of(endpoint))
             scope.spans.append(span)
     return request, refused
 

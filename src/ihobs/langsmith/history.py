@@ -72,6 +72,11 @@ class History:
             flags = self._client.info.instance_flags or {}
         self._is_second = flags.get("ch_query_enabled") is False and bool(flags.get("sdb_query_enabled"))
 
+    @property
+    def endpoint(self) -> str:
+        """The API's base URL."""
+        return self._access.endpoint
+
     def count(self, wanted: Wanted) -> int | None:
         """Return how many runs there are; None when LangSmith does not say. For showing progress only."""
         with contextlib.suppress(LangSmithUnavailableError):

@@ -77,8 +77,8 @@ def m004_logs(database: sqlite_utils.Database) -> None:
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE payload (
-        id INTEGER PRIMARY KEY, received_ns INTEGER NOT NULL, live INTEGER NOT NULL, spans INTEGER NOT NULL,
-        body BLOB NOT NULL)""",  # zstd of an ExportTraceServiceRequest
+        id INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL, live INTEGER NOT NULL,
+        spans INTEGER NOT NULL, body BLOB NOT NULL)""",  # zstd of an ExportTraceServiceRequest; ids never come again
     "CREATE INDEX payload_received ON payload (received_ns)",
     """CREATE TABLE shape (
         id INTEGER PRIMARY KEY, service TEXT NOT NULL, scope TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
