@@ -57,6 +57,7 @@ ARROWS = {
     ("config", "settings"),
     ("forward", "langsmith"),
     ("incident_settings", "quantities"),
+    ("incidents", "delivery"),
     ("hookspecs", "config"),  # the type of an argument
     ("reloading", "config"),
     ("reloading", "rule_files"),

@@ -1,14 +1,15 @@
 """The duties process: evaluates the rules, tells receivers and plug-ins, and keeps the store in order.
 
 One process of a home has the duties: whoever holds the lock `locks/duties`, which the kernel frees when it dies.
-Three threads share the work, so that a slow receiver delays no evaluation, and neither delays upkeep; each destination
-of `ihobs.forward` has one more.
+Four threads share the work, so that a slow receiver delays no evaluation, neither delays upkeep, and nothing waits for
+what is looked at when an incident opens; each destination of `ihobs.forward` has one more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from ihobs.delivery.sending import Sender
 from ihobs.errors import IhobsError
 from ihobs.forward.forwarding import Forwarding
 from ihobs.guard import guard
+from ihobs.incidents.attendant import Attendant
 from ihobs.plugins import redaction_by
 from ihobs.reloading import waits_for_next_start
 from ihobs.store import prices
@@ -108,6 +110,7 @@ class Duties:
         self._prices = prices.price_list(settings)
         self._rules = collect(plugins, settings)
         self._evaluator = Evaluator(self._store.database, self._state, settings, clock)
+        self._incidents = Attendant(home, self._store.database, self._state, settings, clock)
         self._stopping, self._mail = threading.Event(), threading.Event()
         self._couriers = Threads(self._mail.set)
         sender = Sender(plugins, Addresses(home, settings.receivers), clock)
@@ -120,6 +123,7 @@ class Duties:
         url = settings.deadman.url
         self._deadman = None if url is None else Deadman(Addresses(home, {DEADMAN: url}), settings.deadman.every_s)
         self._evaluated_ns = self._delivered_ns = self._state_seen = 0
+        self._attend_ns = sys.maxsize
         self._offered_ns: int | None = None
         self._maintained_ns: int | None = None
 
@@ -140,10 +144,12 @@ class Duties:
             self._listener = held.enter_context(Listener(self._home))
             self._held = held.pop_all()
         self._stopping.clear()
+        self._attempt("changes", lambda: self._incidents.take_over(self._settings))
         turns: dict[str, Callable[[], object]] = {
             "evaluate": self._watch,
             "deliver": self._deliver,
             "upkeep": self._keep_up,
+            "incidents": lambda: self._incidents.collect(self._stopping),
         }
         if self._deadman is not None:
             turns["deadman"] = partial(self._prove_life, self._deadman)
@@ -163,6 +169,7 @@ class Duties:
         self._stopping.set()
         self._listener.interrupt()
         self._mail.set()
+        self._incidents.interrupt()
         for thread in self._threads:
             thread.join(JOIN_S)
         if any(thread.is_alive() for thread in self._threads):
@@ -171,6 +178,7 @@ class Duties:
             self._attempt("spool", lambda: self._bring_in(None))
             self._attempt("prices", self._price)  # a short program ends before its first model was looked up
             self._attempt("evaluate", self._evaluate)
+            self._attempt("diagnostics", self._incidents.freeze)
             self._attempt("deliver", self._deliver_the_rest)
             self._attempt("end", lambda: progress.record_reached(self._state, progress.DUTIES, self._clock()))
         self._forwarding.stop()
@@ -231,8 +239,18 @@ class Duties:
             self._mail.set()
         for event in found.events:
             self._plugins.call_each("ihobs_event", event=event)
+        self._attempt("incidents", self._attend)
         self._offer_windows()
-        return min(found.deadline_ns, windows.next_close_ns(self._clock()))
+        return min(found.deadline_ns, self._attend_ns, windows.next_close_ns(self._clock()))
+
+    def _attend(self) -> None:
+        """Let incidents follow from what alerts did and from the time, and tell plug-ins what happened to them."""
+        watched = self._incidents.watch({rule.id: rule for rule in self._rules.rules})
+        self._attend_ns = sys.maxsize if watched.deadline_ns is None else watched.deadline_ns
+        if watched.events:
+            self._mail.set()
+        for event in watched.events:
+            self._plugins.call_each("ihobs_event", event=event)
 
     def _hear_others(self) -> None:
         """Deliver when somebody else has changed the state: a word of `send_alert`, a silence, an acknowledgement."""
@@ -307,6 +325,7 @@ class Duties:
         self._prices = prices.price_list(settings)
         self._evaluator = Evaluator(self._store.database, self._state, settings, self._clock)
         self._rules = collect(self._plugins, settings)
+        self._incidents.take_over(settings)
         self._outbox.policy = policy_of(settings, self._home, self._receivers)
         self._outbox.sender = Sender(self._plugins, Addresses(self._home, settings.receivers), self._clock)
         log.info("the configuration was read again")

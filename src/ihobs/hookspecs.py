@@ -65,9 +65,11 @@ def ihobs_window_closed(window: Window) -> None:
 
 @hookspec
 def ihobs_event(event: Event) -> None:
-    """Hear that an alert changed.
+    """Hear that an alert or an incident changed.
 
-    Called in the duties process after the change is committed, on its evaluation thread.
+    Called in the duties process after the change is committed, on its evaluation thread; of an incident, whoever
+    changed it. Names begin with "alert." or "incident.": opened, reopened, severity, acknowledged, mitigated, at_risk,
+    breached, escalated, bridge, merged, resolved.
 
     Args:
         event: what changed.

@@ -37,7 +37,7 @@ class Listener:
     """A stranger's plug-in that hears everything."""
 
     def __init__(self):
-        self.windows, self.events, self.changed = [], [], threading.Condition()
+        self.windows, self.events, self.incidents, self.changed = [], [], [], threading.Condition()
 
     @ihobs.hookimpl
     def ihobs_window_closed(self, window):
@@ -45,7 +45,7 @@ class Listener:
 
     @ihobs.hookimpl
     def ihobs_event(self, event):
-        self._heard(self.events, event)
+        self._heard(self.incidents if event.name.startswith("incident.") else self.events, event)
 
     def _heard(self, heard, one):
         with self.changed:
@@ -94,10 +94,11 @@ def ingest(home, *runs, clock=now_ns, wake=True):
 
 
 def written(home):
+    """The titles of what was delivered of alerts; what was of incidents is left out."""
     path = home.path / "logs" / "alerts.jsonl"
-    return (
-        [json.loads(line)["title"] for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    )
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    titles = [json.loads(line)["title"] for line in lines]
+    return [title for title in titles if "INC-" not in title]
 
 
 def test_failing_runs_become_a_line_in_the_file_and_on_the_console(home, duties, capfd):

@@ -33,6 +33,7 @@ COMMANDS = {
     "exec": Entry("ihobs.cli.exec_", "exec_", "Run a command under observation: ihobs exec -- python app.py."),
     "explain": Entry("ihobs.cli.explain", "explain", "Show why an alert is as it is, and the traces behind it."),
     "import": Entry("ihobs.cli.import_group", "import_", "Bring spans in from OTLP files, or runs from LangSmith."),
+    "incidents": Entry("ihobs.cli.incidents", "incidents", "See what went wrong, take it, and lead it to its end."),
     "init": Entry("ihobs.cli.init", "init", "Write a commented ihobs.yaml and make the home."),
     "logs": Entry("ihobs.cli.logs", "logs", "Show what programs logged, by trace, level, service and time."),
     "metrics": Entry("ihobs.cli.metrics", "metrics", "Show runs, errors, durations, tokens and cost of a window."),

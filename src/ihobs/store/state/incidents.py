@@ -23,8 +23,6 @@ DeadlineKind = Literal["response", "resolution"]
 DeadlineState = Literal["running", "met", "breached", "void"]
 PartState = Literal["waiting", "done", "missing"]
 
-UNRESOLVED = ("open", "acknowledged", "mitigated")
-
 
 @dataclass(frozen=True, slots=True)
 class Tier:
@@ -228,13 +226,19 @@ def members(reader: sqlite3.Connection, incident_id: str) -> list[Member]:
 
 
 def holder_of(reader: sqlite3.Connection, alert: str) -> Incident | None:
-    """Return the unresolved incident that an alert belongs to."""
-    row = reader.execute(
-        f"""SELECT {_COLUMNS} FROM incident JOIN incident_alert ON incident = id
-        WHERE alert = ? AND state IN ('open', 'acknowledged', 'mitigated') ORDER BY opened_ns DESC LIMIT 1""",  # noqa: S608 - constants
+    """Return the incident that an alert belongs to: an unresolved one, or one that ended while the alert fired."""
+    return holders(reader, alert).get(alert)
+
+
+def holders(reader: sqlite3.Connection, alert: str | None = None) -> dict[str, Incident]:
+    """Return the incident that each alert belongs to, or the one of `alert`; the unresolved ones count first."""
+    rows = reader.execute(
+        f"""SELECT alert, {_COLUMNS} FROM incident JOIN incident_alert ON incident = id
+        WHERE (state IN ('open', 'acknowledged', 'mitigated') OR cleared_ns IS NULL) AND (?1 IS NULL OR alert = ?1)
+        ORDER BY state IN ('open', 'acknowledged', 'mitigated'), opened_ns, id""",  # noqa: S608 - constants
         (alert,),
-    ).fetchone()
-    return None if row is None else _incident(row)
+    )
+    return {row[0]: _incident(row[1:]) for row in rows}
 
 
 def put_member(writer: sqlite3.Connection, incident_id: str, member: Member) -> None:
@@ -315,13 +319,24 @@ def happenings(reader: sqlite3.Connection, *, start_ns: int, end_ns: int, limit:
 
 def heard_through(reader: sqlite3.Connection) -> int | None:
     """Return the number of the newest event of alerts that was heard; None: none was ever."""
-    row = reader.execute("SELECT value FROM meta WHERE key = ?", (HEARD_THROUGH,)).fetchone()
-    return None if row is None else int(row[0])
+    value = meta(reader, HEARD_THROUGH)
+    return None if value is None else int(value)
 
 
 def record_heard(writer: sqlite3.Connection, number: int) -> None:
     """Store that the events of alerts up to `number` were heard."""
-    writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (HEARD_THROUGH, str(number)))
+    put_meta(writer, HEARD_THROUGH, str(number))
+
+
+def meta(reader: sqlite3.Connection, key: str) -> str | None:
+    """Return what is remembered under `key`."""
+    row = reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def put_meta(writer: sqlite3.Connection, key: str, value: str) -> None:
+    """Remember `value` under `key`."""
+    writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
 def _values(incident: Incident) -> list[object]:
