@@ -114,9 +114,15 @@ def _sample(
     known = [burn for burn in burns if burn.excess is not None]
     if not known:
         return Sample(by, None)
-    worst = max(known, key=lambda burn: burn.excess or 0.0)
+    worst = max(known, key=_severity)
     warning, critical = (_reading([burn for burn in burns if burn.pair.level == level], slo) for level in _LEVELS)
     return Sample(by, worst.rate or 0.0, _note(worst, slo), Readings(warning, critical))
+
+
+def _severity(burn: _Burn) -> tuple[bool, float]:
+    """Return the order in which pairs are shown: one that makes the alert critical goes before all others."""
+    excess = burn.excess or 0.0
+    return excess > 1 and burn.pair.level == "critical", excess
 
 
 def _burn(pair: Pair, slo: Objective, long_rate: float | None, short_rate: float | None) -> _Burn:
