@@ -129,6 +129,13 @@ def test_version_and_help_name_what_there_is(run):
     assert "Exit codes: 0 ok" in text
 
 
+@pytest.mark.parametrize("name", ["alerts", "channels", "import", "plugins", "rules", "traces"])
+def test_the_help_of_a_group_cuts_no_sentence(run, name):
+    _, _, commands = run(name, "--help", terminal_width=80).stdout.partition("Commands:")
+    assert commands
+    assert "..." not in commands.replace("FILE...", "")
+
+
 @pytest.mark.parametrize("name", sorted(root.COMMANDS))
 def test_every_command_of_the_table_exists_has_help_and_its_leaves_print_json(name):
     entry = root.COMMANDS[name]

@@ -14,6 +14,7 @@ from ihobs.alerts.metrics import METRICS
 from ihobs.alerts.metrics import shown as in_words
 from ihobs.alerts.rules import RuleSet, collect
 from ihobs.cli.alerts_told import ack, history
+from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown
 from ihobs.cli.output import console, emit_json, json_option
@@ -46,7 +47,7 @@ class Found:
     is_watched: bool
 
 
-@click.group()
+@click.group(cls=Group)
 def alerts() -> None:
     """See what is firing, and since when."""
 

@@ -32,13 +32,13 @@ _STYLES = {"sent": "green", "waiting": "yellow", "muted": "", "dead": "red"}
 
 @click.command()
 @click.argument("alert")
-@click.option("--for", "for_", default="2h", show_default=True, help="For how long: 30m, 2h, 1d.")
+@click.option("--for", "for_", default="2h", metavar="D", show_default=True, help="For how long: 30m, 2h, 1d.")
 @click.option("--reason", default="", help="What is being done about it.")
 @click.option("--author", default=None, help="Who; the name of the user when not given.")
 @json_option
 @click.pass_obj
 def ack(app: AppContext, alert: str, *, for_: str, reason: str, author: str | None, as_json: bool) -> None:
-    """Say that somebody takes care of ALERT: it is not repeated until then.
+    """Say that somebody takes care of ALERT: it is not repeated for a while.
 
     ALERT is a rule's id, for all of its instances that fire, or the key of one instance, as 'ihobs alerts history'
     names them. It ends by itself: what still fires then is told again. When the alert rises above its level, or begins

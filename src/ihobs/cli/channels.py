@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown
 from ihobs.cli.output import console, emit_json, json_option
@@ -94,7 +95,7 @@ class Tried:
         return next((what for how, what in ADVICE.items() if self.detail.startswith(how)), "")
 
 
-@click.group()
+@click.group(cls=Group)
 def channels() -> None:
     """See who hears of alerts, and test that it arrives."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ihobs.cli.context import AppContext
+from ihobs.cli.group import Group
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.config import Config, Entry, load
 from ihobs.errors import EXIT_INVALID, InvalidInputError
@@ -17,7 +18,7 @@ from ihobs.errors import EXIT_INVALID, InvalidInputError
 _REFERENCE = re.compile(r"\$\{env:[A-Za-z_]\w*\}")
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Check the configuration, and see where each value came from."""
 

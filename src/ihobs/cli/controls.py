@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown
 from ihobs.cli.output import console, emit_json, json_option
@@ -38,7 +39,7 @@ LONGEST_NS = 30 * DAY_NS
 MAX_CHANGES = 50
 
 
-@click.group()
+@click.group(cls=Group)
 def controls() -> None:
     """See and set what holds for a while: every control ends by itself."""
 
@@ -64,7 +65,9 @@ def list_(app: AppContext, *, history: bool, as_json: bool) -> None:
 @controls.command("set")
 @click.argument("name")
 @click.argument("value")
-@click.option("--for", "length", default="1h", show_default=True, help="How long it holds, such as 30m or 2d.")
+@click.option(
+    "--for", "length", default="1h", metavar="D", show_default=True, help="How long it holds, such as 30m or 2d."
+)
 @click.option("--reason", default="", help="Why, for whoever looks later.")
 @json_option
 @click.pass_obj

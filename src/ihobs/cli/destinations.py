@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown
 from ihobs.cli.output import console, emit_json, json_option
@@ -47,7 +48,7 @@ class Row:
     letters: Sequence[DeadLetter]
 
 
-@click.group()
+@click.group(cls=Group)
 def destinations() -> None:
     """See what waits for each destination, and let one be tried again."""
 

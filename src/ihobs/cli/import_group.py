@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ihobs.cli.group import Group
 from ihobs.cli.import_ import import_files
 from ihobs.cli.import_langsmith import langsmith
 
@@ -11,7 +12,7 @@ FILES = "FILE..."
 """The name of the command for files, which nobody types: help lists it."""
 
 
-class ImportGroup(click.Group):
+class ImportGroup(Group):
     """A group whose first word may also be a file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

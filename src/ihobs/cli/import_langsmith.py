@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--project", help="The project; default: that of LANGSMITH_PROJECT, or InsightHub.")
-@click.option("--since", default="30d", show_default=True, help=SINCE_HELP)
-@click.option("--until", help="Leave out what began later, such as what is recorded here since; as --since.")
+@click.option("--since", default="30d", show_default=True, metavar="T", help=SINCE_HELP)
+@click.option(
+    "--until", metavar="T", help="Leave out what began later, such as what is recorded here since; as --since."
+)
 @click.option("--endpoint", help="The API, such as https://eu.api.smith.langchain.com; default: LANGSMITH_ENDPOINT.")
 @click.option(
     "--service", help="The name under which the runs count; default: 'service' in ihobs.yaml, or the project."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import SINCE_HELP, shown, since_ns
 from ihobs.cli.output import console, emit_json, json_option
@@ -32,7 +33,7 @@ _STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "DEBUG":
 NOTHING = "no log records are kept; instrument(logs='WARNING') or 'instrument: {logs: WARNING}' keeps a program's own"
 
 
-@click.group()
+@click.group(cls=Group)
 def logs() -> None:
     """Show what programs logged."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from ihobs.cli.group import Group
 from ihobs.cli.metrics_reprice import reprice
 from ihobs.cli.moments import NO_DATA, SINCE_HELP, shown, since_ns, window_ns
 from ihobs.cli.output import console, emit_json, json_option
@@ -28,7 +29,7 @@ class Stretch(NamedTuple):
     end_ns: int
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--since", metavar="T", help=SINCE_HELP)
 @click.option("--window", metavar="D", help="The last D: 15m, 1h, 7d. Default: 1h.")
 @click.option("--all", "everything", is_flag=True, help="Everything that is kept (hours are kept for 400 days).")

@@ -26,7 +26,7 @@ NANO = 1e9
 
 
 @click.command()
-@click.option("--since", metavar="T", help=f"Only calls that began since then. {SINCE_HELP}")
+@click.option("--since", metavar="T", help=f"Only calls that began later. {SINCE_HELP}")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @json_option
 @click.pass_obj

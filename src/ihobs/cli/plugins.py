@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ihobs.cli.context import AppContext
+from ihobs.cli.group import Group
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.root import RootGroup
 from ihobs.errors import EXIT_FINDING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ihobs.plugins import Plugins
 
 
-@click.group()
+@click.group(cls=Group)
 def plugins() -> None:
     """List the plug-ins that are installed, and what is wrong with them."""
 

@@ -10,6 +10,7 @@ import click
 
 from ihobs.alerts.rule_tests import Outcome, run
 from ihobs.alerts.suites import Suite, coverage, covered_ratio, suites
+from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.output import emit_json, json_option
 from ihobs.cli.rules_backtest import backtest
@@ -23,7 +24,7 @@ Covered = Mapping[str, Mapping[str, bool]]
 files_argument = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """Check alert rules, run their tests, and see what they would have done."""
 

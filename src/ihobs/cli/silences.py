@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown, window_ns
 from ihobs.cli.output import console, emit_json, json_option
@@ -26,14 +27,14 @@ KEPT = 100
 """Silences that `--all` shows, those that have ended too."""
 
 
-@click.group()
+@click.group(cls=Group)
 def silences() -> None:
     """Keep alerts quiet for a while."""
 
 
 @silences.command()
 @click.argument("conditions", nargs=-1, required=True, metavar="CONDITION...")
-@click.option("--for", "for_", required=True, help="For how long: 30m, 2h, 1d.")
+@click.option("--for", "for_", required=True, metavar="D", help="For how long: 30m, 2h, 1d.")
 @click.option("--reason", required=True, help="Why; whoever looks for the alert reads it.")
 @click.option("--author", default=None, help="Who; the name of the user when not given.")
 @json_option

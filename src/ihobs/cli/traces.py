@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ihobs.cli.group import Group
 from ihobs.cli.moments import NO_DATA, SINCE_HELP, shown, since_ns
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.traces_explain import explain
@@ -22,7 +23,7 @@ TRACE_DIGITS = 12
 """Digits of a trace's id that tell it from the others."""
 
 
-@click.group()
+@click.group(cls=Group)
 def traces() -> None:
     """List traces, show one as a waterfall, and explain its numbers."""
 
