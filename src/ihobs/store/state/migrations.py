@@ -9,14 +9,14 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ihobs.store.database import Database
-from ihobs.store.state import controls, delivery_tables, incident_tables, run_tables
+from ihobs.store.state import action_tables, controls, delivery_tables, incident_tables, run_tables
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from ihobs.store.home import Home
 
-VERSION = 5
+VERSION = 6
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -39,6 +39,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(m003_delivery)
     migrations()(m004_incidents)
     migrations()(m005_runs)
+    migrations()(m006_actions)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -70,6 +71,12 @@ def m004_incidents(database: sqlite_utils.Database) -> None:
 def m005_runs(database: sqlite_utils.Database) -> None:
     """Create runs of runbooks and their journal, and the view for people."""
     for statement in run_tables.TABLES:
+        database.execute(statement)
+
+
+def m006_actions(database: sqlite_utils.Database) -> None:
+    """Create reviews of incidents and action items, and the view for people."""
+    for statement in action_tables.TABLES:
         database.execute(statement)
 
 
