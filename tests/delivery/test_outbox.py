@@ -311,3 +311,19 @@ def test_old_messages_are_forgotten_and_what_became_of_each_event_is_not(world):
     assert ("errors is critical",) not in world.rows("message", "title")
     assert world.rows("attempt", "count(*)") == world.rows("message", "count(*)")
     assert {state for state, _ in world.reasons()} == {"sent"}
+
+
+def test_events_are_forgotten_after_400_days_but_not_what_still_fires(world):
+    world.set("over", "critical")
+    world.deliver()
+    world.set_all({"over": "ok", "fires": "critical"})
+    world.after(100)
+    world.clock.advance(401 * 86_400)
+    world.outbox.forget()
+    assert world.rows("alert_event", "alert, name") == [("fires", "alert.firing")]
+    assert {event for (event,) in world.rows("notice", "event_id")} == {
+        number for (number,) in world.rows("alert_event", "id")
+    }
+    world.set("fires", "ok")
+    world.deliver()
+    assert world.pager.titles()[-1] == "fires is ok"

@@ -35,8 +35,9 @@ FALL_BACK_AFTER_NS = 5 * MINUTE_NS
 """When a receiver has failed for so long, others are told what it cannot be told."""
 
 KEPT_NS = 90 * DAY_NS
+EVENTS_KEPT_NS = 400 * DAY_NS
 PRUNED_AT_ONCE = 1_000
-"""Messages and their attempts are kept so long, and forgotten so many at a time."""
+"""Messages with their attempts, and what happened to alerts, are kept so long, and forgotten so many at a time."""
 
 FALLBACK_ROUTE = "fallback"
 
@@ -83,9 +84,10 @@ class Outbox:
                 return found.next_ns
 
     def forget(self) -> None:
-        """Forget messages that ended long ago, some at a time. What became of each event is kept."""
+        """Forget messages that ended long ago, and events much later, some at a time."""
         with self.state.write() as writer:
             messages.prune(writer, self.clock() - KEPT_NS, PRUNED_AT_ONCE)
+            deliveries.forget(writer, self.clock() - EVENTS_KEPT_NS, PRUNED_AT_ONCE)
 
     def _pass(self, busy: frozenset[str]) -> Round:
         """Look at everything once, and store what follows from it."""

@@ -194,3 +194,18 @@ def fall_back(writer: sqlite3.Connection, reference: str, others: Mapping[str, t
         insert(writer, [Notice(number, other, route, group_key, reason) for (number,) in rows])
     writer.execute("UPDATE notice SET fell_back = 1 WHERE reference = ? AND state = 'waiting'", (reference,))
     return bool(rows)
+
+
+def forget(writer: sqlite3.Connection, before_ns: int, limit: int) -> int:
+    """Forget at most `limit` events of alerts from before `before_ns`, with who was told; return how many.
+
+    What somebody still waits for, believes or takes care of stays.
+    """
+    forgotten = writer.execute(
+        "DELETE FROM alert_event WHERE id IN (SELECT id FROM alert_event WHERE at_ns < ? "
+        "AND id NOT IN (SELECT event_id FROM notice WHERE state = 'waiting') "
+        "AND id NOT IN (SELECT event_id FROM belief) AND id NOT IN (SELECT event_id FROM acknowledgement) "
+        "ORDER BY id LIMIT ?)",
+        (before_ns, limit),
+    )
+    return forgotten.rowcount
