@@ -129,7 +129,7 @@ def test_firing_alerts_and_rules_that_cannot_be_evaluated_are_findings(filled, i
     database.close()
     result = ihobs("status", "--json")
     assert result.exit_code == 1
-    assert read(result)["alerts"] == {"firing": 1, "pending": 1, "unhealthy_rules": ["broken-rule"]}
+    assert read(result)["alerts"] == {"firing": 1, "pending": 1, "unhealthy_rules": ["broken-rule"], "dead_letters": 0}
     first, second = read(result)["findings"]
     assert first.startswith("1 alert firing")
     assert "broken-rule" in second

@@ -121,7 +121,8 @@ def test_every_setting_is_read_by_some_code_or_named_as_not_read():
     for setting in TABLE:
         field = (setting.field or setting.key).removeprefix("thresholds.").split(".")
         name = "thresholds" if setting.key.startswith("thresholds.") else field[-1]
-        read = re.search(rf"(settings|instrument|redact|kept|delivery|deadman)\.{name}\b", code)
+        sections = "settings|instrument|redact|kept|delivery|deadman|calendar|incidents|runbooks"
+        read = re.search(rf"({sections})\.{name}\b", code)
         assert bool(read) != (setting.key in NOT_READ_YET), setting.key
 
 
