@@ -72,7 +72,7 @@ class BridgeBuilder:
         try:
             link, answer = ask(settings, incident, self.environ)
         except BridgeError as error:
-            if self.desk.clock() - incident.opened_ns < GIVE_UP_AFTER_NS:
+            if self.desk.clock() - self._waits_since_ns(incident) < GIVE_UP_AFTER_NS:
                 return True
             self._give_up(incident, str(error))
             return False
@@ -83,6 +83,12 @@ class BridgeBuilder:
                 session.note(met, "bridge", f"people meet at {link}", link=link, answer=answer[:MAX_ANSWER_CHARS])
                 session.tell(met, "bridge", f"{met.severity} {met.id}: people meet at {link}")
         return False
+
+    def _waits_since_ns(self, incident: Incident) -> int:
+        """Return when the bridge was first asked for: at the opening, or when it became a P1."""
+        with self.desk.state.read() as reader:
+            found = [one.at_ns for one in incidents.parts(reader, incident.id) if one.name == BRIDGE]
+        return found[0] if found and found[0] is not None else incident.opened_ns
 
     def _give_up(self, incident: Incident, reason: str) -> None:
         with self.desk.session() as session:

@@ -159,14 +159,14 @@ def _put_sooner(session: Session, incident: Incident) -> None:
 
 
 def _expect(session: Session, incident: Incident) -> None:
-    incidents.expect_parts(session.writer, incident.id, PARTS)
+    incidents.expect_parts(session.writer, incident.id, PARTS, session.now_ns)
     _expect_bridge(session, incident)
 
 
 def _expect_bridge(session: Session, incident: Incident) -> None:
     bridge = session.policy.bridge(incident.severity)
     if bridge is not None and bridge.webhook and not incident.bridge:
-        incidents.expect_parts(session.writer, incident.id, [BRIDGE])
+        incidents.expect_parts(session.writer, incident.id, [BRIDGE], session.now_ns)
 
 
 def _free_id(session: Session) -> str:

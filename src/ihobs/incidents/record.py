@@ -126,7 +126,7 @@ def _part(one: Part, home: Home | None) -> dict[str, Any]:
         "state": one.state,
         "file": one.detail if is_file else None,
         "reason": None if is_file or one.state == "done" else one.detail or None,
-        "taken": _moment(one.at_ns),
+        "taken": None if one.state == "waiting" else _moment(one.at_ns),
     }
     if home is not None and is_file:
         found["content"] = _content(home, one.detail)

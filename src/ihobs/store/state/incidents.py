@@ -120,7 +120,12 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of what was seen when an incident opened; `detail` is its file, or why it is missing."""
+    """A piece of what was seen when an incident opened.
+
+    Attributes:
+        detail: its file, or why it is missing.
+        at_ns: when it was collected; of one that waits, since when.
+    """
 
     name: str
     state: PartState
@@ -275,11 +280,11 @@ def parts(reader: sqlite3.Connection, incident_id: str) -> list[Part]:
     return [Part(*row) for row in rows]
 
 
-def expect_parts(writer: sqlite3.Connection, incident_id: str, names: Iterable[str]) -> None:
-    """Store that these pieces are to be collected; what is collected stays."""
+def expect_parts(writer: sqlite3.Connection, incident_id: str, names: Iterable[str], now_ns: int) -> None:
+    """Store that these pieces are to be collected from now on; what is collected stays."""
     writer.executemany(
-        "INSERT OR IGNORE INTO incident_part VALUES (?, ?, 'waiting', '', NULL)",
-        ((incident_id, name) for name in names),
+        "INSERT OR IGNORE INTO incident_part VALUES (?, ?, 'waiting', '', ?)",
+        ((incident_id, name, now_ns) for name in names),
     )
 
 
