@@ -10,8 +10,10 @@ import pytest
 from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.delivery.addresses import Addresses
 from ihobs.delivery.sending import GIVE_UP_AFTER_NS, LONGEST_PAUSE_NS, pause_ns
-from ihobs.model import Outcome
+from ihobs.model import Event, Outcome
 from ihobs.routes import DeliverySettings
+from ihobs.store.state import alerts
+from ihobs.store.state.alerts import Evaluation
 from ihobs.testing import plugins_of
 
 LATER = Outcome("later", "it is down")
@@ -327,3 +329,14 @@ def test_events_are_forgotten_after_400_days_but_not_what_still_fires(world):
     world.set("fires", "ok")
     world.deliver()
     assert world.pager.titles()[-1] == "fires is ok"
+
+
+def test_the_next_rung_of_a_ladder_is_told_although_the_level_stays(world):
+    world.set("budget", "warning")
+    world.deliver()
+    rung = Event(
+        "alert.level", world.clock(), "budget", "warning", "warning", "95 % of it are spent", {"rule": "budget"}
+    )
+    alerts.save(world.state, Evaluation(events=[rung]))
+    world.after(61)
+    assert world.pager.titles() == ["budget is warning", "95 % of it are spent"]
