@@ -54,6 +54,20 @@ def test_the_alert_fires_and_clears_within_seconds(finished):
     assert [entry["kind"] for entry in facts["story"]][:4] == ["start", "normal", "fault", "alert"]
 
 
+def test_the_incident_that_it_caused_is_opened_told_and_resolved(finished):
+    cwd, facts = finished
+    incident = facts["incident"]
+    assert incident["state"] == "resolved"
+    assert 0 < incident["opened_after_s"] < 20
+    assert incident["resolved_after_s"] > 0
+    assert [reference.partition(":")[0] for reference in incident["told"]] == ["console", "file"]
+    assert {"opened", "diagnostics", "mitigated", "resolved"} <= {line["name"] for line in incident["timeline"]}
+    exported = run("--config", ".ihobs-demo/ihobs.yaml", "incidents", "export", incident["id"], cwd=cwd)
+    seen = {one["part"]: one["content"]["data"] for one in json.loads(exported.stdout)["diagnostics"]}
+    assert seen["traces"]["failing_nodes"]
+    assert seen["health"]["failed_runs"] > 0
+
+
 def test_ihobs_counts_exactly_the_runs_that_the_program_counted(finished):
     _, facts = finished
     assert facts["total"]["runs"] == facts["program"]["processed"] + facts["program"]["failed"] > 50

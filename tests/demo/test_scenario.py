@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ihobs.clock import SECOND_NS
-from ihobs.demo.scenario import FAULT_AT_MOST_S, SHOWN_S, START_AT_MOST_S, Course
+from ihobs.demo.scenario import FAULT_AT_MOST_S, INCIDENT_AT_MOST_S, SHOWN_S, START_AT_MOST_S, Course
 from ihobs.model import Event
 
 
@@ -52,6 +52,22 @@ def test_the_demo_is_over_when_the_alert_has_cleared():
     cleared = RECOVERY.hear(event("alert.resolved", 128.5, level="ok"))
     assert cleared.cleared_after_s == pytest.approx(13.0)
     assert next_phase(cleared, 129) == "done"
+
+
+def incident(name, at_s, text, subject="INC-1"):
+    return Event(f"incident.{name}", s(at_s), subject, "critical", "ok", text, {"rule": subject})
+
+
+def test_the_demo_waits_for_the_end_of_the_incident_that_the_alert_caused():
+    opened = RECOVERY.hear(incident("opened", 113, "P2 INC-1 opened: error-rate is critical"))
+    cleared = opened.hear(event("alert.resolved", 128.5, level="ok"))
+    assert (cleared.opened_after_s, cleared.ended_after_s) == (pytest.approx(1.8), None)
+    assert next_phase(cleared, 129) == "recovery"
+    other = cleared.hear(incident("resolved", 129, "P3 INC-2 resolved", "INC-2"))
+    assert next_phase(other, 129) == "recovery"
+    ended = cleared.hear(incident("resolved", 129.5, "P2 INC-1 resolved"))
+    assert (next_phase(ended, 129.5), ended.ended_after_s) == ("done", pytest.approx(16.5))
+    assert next_phase(cleared, 128.5 + INCIDENT_AT_MOST_S) == "done"
 
 
 @pytest.mark.parametrize("course", [NORMAL, FAULT, RECOVERY])

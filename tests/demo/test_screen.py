@@ -9,11 +9,14 @@ from rich.console import Console
 
 from ihobs.cli import demo_screen
 from ihobs.clock import SECOND_NS
+from ihobs.demo.caused import Caused
 from ihobs.demo.director import Frame
 from ihobs.demo.program import Report
 from ihobs.demo.scenario import Course
+from ihobs.incidents.record import Record
 from ihobs.model import Counters, Distribution, Event, MetricGroup, bucket_index
 from ihobs.store.state.alerts import AlertRow
+from ihobs.store.state.incidents import Entry, Incident
 
 PLACE = Path(".ihobs-demo")
 START_NS = 1_000 * SECOND_NS
@@ -30,6 +33,25 @@ def event(name, at_s, level, previous, text):
 
 FIRED = event("alert.firing", 13.5, "critical", "ok", "error-rate is 20 %, above 15 %")
 CLEARED = event("alert.resolved", 31.0, "ok", "critical", "error-rate is 0 %: resolved, was critical")
+INCIDENT = "INC-20270115-120000"
+
+
+def of_incident(name, at_s, level, previous, text):
+    return Event(name, at(at_s), INCIDENT, level, previous, text, {"rule": INCIDENT})
+
+
+OPENED = of_incident("incident.opened", 13.5, "critical", "ok", f"P2 {INCIDENT} opened: {FIRED.text}")
+ENDED = of_incident("incident.resolved", 32.0, "ok", "critical", f"P2 {INCIDENT} resolved by itself after 18.5 s")
+CAUSED = Caused(
+    Record(
+        Incident(INCIDENT, 1, "resolved", "P2", FIRED.text, "alert", "", "", at(13.5), at(13.5), resolved_ns=at(32)),
+        (),
+        (),
+        (),
+        (Entry(at(13.5), "opened", "", "opened as P2", {}), Entry(at(32), "resolved", "", "resolved by itself", {})),
+    ),
+    ("console:", "file:alerts.jsonl"),
+)
 NUMBERS = MetricGroup(
     {},
     Counters(
@@ -57,7 +79,8 @@ DONE = replace(
     FAULTY,
     now_ns=at(31.2),
     done=Report("done", at(31.1), processed=70, failed=10),
-    course=replace(FAULTY.course, healthy_ns=at(16), phase="done").hear(CLEARED),
+    course=replace(FAULTY.course, healthy_ns=at(16), phase="done").hear(OPENED).hear(CLEARED).hear(ENDED),
+    incident=CAUSED,
     alerts=(replace(FAULTY.alerts[0], state="resolved", level="ok", value=0.0),),
 )
 
@@ -102,7 +125,10 @@ def test_before_the_first_span_there_are_dashes_and_no_alert(monkeypatch):
 def test_the_ending_says_how_long_the_alert_took_and_where_to_look(monkeypatch):
     text = shown([DONE], monkeypatch, terminal=False)
     assert "fired 2.0 s after the fault began and cleared 15.0 s after it ended" in text
-    for command in ("metrics", "traces list --failed", "alerts list"):
+    assert f"The incident {INCIDENT} (P2) opened 2.0 s after the fault began" in text
+    assert "was told to console, file, and was resolved 18.5 s later:" in text.replace("\n", " ").replace("  ", " ")
+    assert "   18.5 s  resolved by itself\n" in text
+    for command in ("metrics", "traces list --failed", "alerts list", "incidents show latest"):
         assert f"ihobs --config .ihobs-demo/ihobs.yaml {command}" in text
 
 
@@ -137,4 +163,14 @@ def test_the_facts_are_numbers():
         "cleared_after_s": pytest.approx(15.0),
     }
     assert (facts["total"].runs, facts["total"].error_rate) == (80, 0.125)
-    assert [entry["kind"] for entry in facts["story"]] == ["start", "normal", "fault", "alert", "recovery", "alert"]
+    kinds = ["start", "normal", "fault", "alert", "incident", "recovery", "alert", "incident"]
+    assert [entry["kind"] for entry in facts["story"]] == kinds
+    incident = facts["incident"]
+    assert (incident["id"], incident["opened_after_s"], incident["resolved_after_s"]) == (INCIDENT, 2.0, 18.5)
+    assert [line["text"] for line in incident["timeline"]] == ["opened as P2", "resolved by itself"]
+
+
+def test_a_demo_whose_incident_did_not_end_is_not_good(monkeypatch):
+    frame = replace(DONE, course=replace(DONE.course, ended=None))
+    assert demo_screen.facts(frame, "errors", PLACE)["ok"] is False
+    assert "and has not ended:" in shown([frame], monkeypatch, terminal=False).replace("\n", " ")

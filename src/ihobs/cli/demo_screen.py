@@ -84,12 +84,21 @@ def story(course: Course, fault: str) -> list[Entry]:
         entries.append(Entry(course.fault_ns, "fault", CONDITIONS[fault].summary, "magenta"))
     if course.healthy_ns is not None:
         entries.append(Entry(course.healthy_ns, "recovery", "the fault is over", "cyan"))
-    entries += [Entry(event.at_ns, "alert", _told(event, course), _STYLE[event.level]) for event in course.events]
+    entries += [Entry(event.at_ns, _kind(event), _told(event, course), _STYLE[event.level]) for event in course.events]
     return sorted(entries, key=lambda entry: entry.at_ns)
 
 
+def _kind(event: Event) -> str:
+    """Return what an event is about: an alert or an incident."""
+    return event.name.partition(".")[0]
+
+
 def _told(event: Event, course: Course) -> str:
-    """Return an alert's event in words, with the seconds since what caused it."""
+    """Return an event in words, with the seconds since what caused it."""
+    if event == course.opened:
+        return f"{event.text}, {course.opened_after_s:.1f} s after the fault began"
+    if _kind(event) == "incident":
+        return event.text
     text = f"{'RESOLVED' if event.level == 'ok' else event.level.upper():<8}  {event.text}"
     if event == course.fired:
         return f"{text}, {course.fired_after_s:.1f} s after the fault began"
@@ -186,8 +195,9 @@ def _ending(last: Frame, fault: str, place: Path) -> Text:
             f"InsightHub itself counted {last.done.processed} documents done and {last.done.failed} failed; ihobs "
         )
         text.append(counted + ("counted the same.\n" if last.is_exact else "counted otherwise!\n"))
+    _incident(text, last)
     text.append("Look further:\n")
-    for command, why in (_BY[fault], _RUNS[fault], _ALERTS):
+    for command, why in (_BY[fault], _RUNS[fault], _ALERTS, _INCIDENT):
         text.append(f"  ihobs --config {place / CONFIG} {command:<24}", style="bold")
         text.append(f"{why}\n", style="dim")
     text.append("Watch a program of your own:\n")
@@ -207,6 +217,20 @@ _RUNS = {
     "quota": ("traces list --failed", "the runs that failed; one of them: traces show ID"),
 }
 _ALERTS = ("alerts list", "what is firing, and since when")
+_INCIDENT = ("incidents show latest", "what was seen when it opened")
+
+
+def _incident(text: Text, last: Frame) -> None:
+    """Add the incident that the fault caused: how long it took to see it and to end, and its timeline."""
+    if last.incident is None:
+        return
+    course, one = last.course, last.incident.record.incident
+    told = ", ".join(reference.partition(":")[0] for reference in last.incident.told) or "nobody yet"
+    text.append(f"The incident {one.id} ({one.severity}) opened {course.opened_after_s:.1f} s after the fault began")
+    ended = "has not ended" if course.ended_after_s is None else f"was resolved {course.ended_after_s:.1f} s later"
+    text.append(f", was told to {told}, and {ended}:\n")
+    for entry in last.incident.record.timeline:
+        text.append(f"  {(entry.at_ns - one.opened_ns) / SECOND_NS:6.1f} s  {entry.text}\n", style="dim")
 
 
 def facts(last: Frame, fault: str, place: Path) -> dict[str, Any]:
@@ -222,9 +246,29 @@ def facts(last: Frame, fault: str, place: Path) -> dict[str, Any]:
             "fired_after_s": course.fired_after_s,
             "cleared_after_s": course.cleared_after_s,
         },
+        "incident": _incident_facts(last),
         "program": {"processed": last.done.processed, "failed": last.done.failed} if last.done else None,
         "total": figures(last.total, runs_known=True) if last.total else None,
         "story": [
             {"at": isoformat(entry.at_ns), "kind": entry.kind, "text": entry.text} for entry in story(course, fault)
+        ],
+    }
+
+
+def _incident_facts(last: Frame) -> dict[str, Any] | None:
+    """Return the incident that the fault caused, for machines."""
+    if last.incident is None:
+        return None
+    one = last.incident.record.incident
+    return {
+        "id": one.id,
+        "severity": one.severity,
+        "state": one.state,
+        "opened_after_s": last.course.opened_after_s,
+        "resolved_after_s": last.course.ended_after_s,
+        "told": list(last.incident.told),
+        "timeline": [
+            {"at": isoformat(entry.at_ns), "name": entry.name, "text": entry.text}
+            for entry in last.incident.record.timeline
         ],
     }

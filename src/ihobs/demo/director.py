@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ihobs.clock import SECOND_NS, Clock, now_ns
+from ihobs.demo import caused
 from ihobs.demo.faults import HEALTHY
 from ihobs.demo.scenario import Course
 from ihobs.errors import StoreUnavailableError
@@ -20,6 +21,7 @@ from ihobs.store.state.alerts import AlertRow, history, load
 from ihobs.store.state.migrations import open_state
 
 if TYPE_CHECKING:
+    from ihobs.demo.caused import Caused
     from ihobs.demo.program import Program, Report
     from ihobs.model import MetricGroup
     from ihobs.store.home import Home
@@ -42,7 +44,7 @@ class Frame:
     Attributes:
         recent: the last ten to twenty seconds. total: since the demo began. None before the first spans.
         done: what the program itself counted, at the end.
-        active: runs in progress. alerts: those that are or were firing.
+        active: runs in progress. alerts: those that are or were firing. incident: what the fault caused.
     """
 
     now_ns: int
@@ -52,6 +54,7 @@ class Frame:
     active: int
     alerts: tuple[AlertRow, ...]
     done: Report | None = None
+    incident: Caused | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -63,8 +66,8 @@ class Frame:
 
     @property
     def is_good(self) -> bool:
-        """Whether the demo showed what it promises: the alert fired and cleared, and the numbers are right."""
-        return self.course.cleared is not None and self.is_exact
+        """Whether the demo showed what it promises: alert and incident came and went, and the numbers are right."""
+        return self.course.cleared is not None and self.course.ended is not None and self.is_exact
 
 
 class Director:
@@ -148,6 +151,7 @@ class Director:
         total = metrics(self._telemetry, start_ns=self.course.started_ns, end_ns=now).groups
         if self.course.phase == "starting" and total and total[0].counters.runs:
             self.course = replace(self.course, phase="normal", phase_ns=now, normal_ns=now)
+        opened = self.course.opened
         return Frame(
             now_ns=now,
             course=self.course,
@@ -155,5 +159,6 @@ class Director:
             total=total[0] if total else None,
             active=active_workflows(self._telemetry, now_ns=now),
             done=self._done,
+            incident=None if opened is None else caused.read(self._state, opened.subject),
             alerts=tuple(row for row in load(self._state).values() if row.state in {"firing", "resolved"}),
         )

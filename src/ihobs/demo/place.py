@@ -29,6 +29,7 @@ instrument:
   targets: ["ihobs.demo.orchestrator:Orchestrator.process_content"]
   content: keep
 quotas: {openai: {requests_per_min: 1700}}
+incidents: {open_from: P4, settle: 1s}
 thresholds: {error_rate: {}, response_time: {}, api_quota: {}, cost_per_hour: {}, total_tokens_per_hour: {},
   clock_skew: {}, spans_dropped: {}}
 rules:

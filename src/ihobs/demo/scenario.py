@@ -21,6 +21,9 @@ START_AT_MOST_S = 90.0
 FAULT_AT_MOST_S = 20.0
 """An alert that has not fired by then will not."""
 
+INCIDENT_AT_MOST_S = 10.0
+"""How long after its alert cleared an incident is waited for: the demo's settle for a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -34,7 +37,8 @@ class Course:
         normal_ns: when the first run was seen.
         fault_ns: when the fault came into force. healthy_ns: when it was over.
         fired: the alert's first firing after fault_ns. cleared: its end after healthy_ns.
-        events: all that alerts did, oldest first.
+        opened: the opening of the incident that the alert caused. ended: its end.
+        events: all that alerts and incidents did, oldest first.
     """
 
     rule: str
@@ -47,6 +51,8 @@ class Course:
     healthy_ns: int | None = None
     fired: Event | None = None
     cleared: Event | None = None
+    opened: Event | None = None
+    ended: Event | None = None
     events: tuple[Event, ...] = ()
 
     @property
@@ -59,9 +65,21 @@ class Course:
         """Seconds from the end of the fault to the end of the alert."""
         return _seconds(self.healthy_ns, self.cleared)
 
+    @property
+    def opened_after_s(self) -> float | None:
+        """Seconds from the beginning of the fault to the incident."""
+        return _seconds(self.fault_ns, self.opened)
+
+    @property
+    def ended_after_s(self) -> float | None:
+        """Seconds from the opening of the incident to its end."""
+        return None if self.opened is None else _seconds(self.opened.at_ns, self.ended)
+
     def hear(self, event: Event) -> Course:
-        """Take an alert's event in."""
+        """Take an event of an alert or an incident in."""
         course = replace(self, events=(*self.events, event))
+        if event.name.startswith("incident."):
+            return _with_incident(course, event)
         if event.fields["rule"] != self.rule or self.fault_ns is None or event.at_ns < self.fault_ns:
             return course
         if event.name == "alert.firing" and self.fired is None:
@@ -74,7 +92,7 @@ class Course:
     def next_phase(self, now_ns: int, *, normal_s: float) -> Phase:
         """Return the phase that should be now."""
         in_phase_s = (now_ns - self.phase_ns) / SECOND_NS
-        if self.cleared is not None or self._is_late(now_ns):
+        if self._is_over(now_ns) or self._is_late(now_ns):
             return "done"
         if self.phase == "normal" and in_phase_s >= normal_s:
             return "fault"
@@ -83,6 +101,13 @@ class Course:
         if self.phase == "recovery" and self.fired is None:
             return "done"
         return self.phase
+
+    def _is_over(self, now_ns: int) -> bool:
+        """Whether the alert has cleared, and its incident has ended."""
+        if self.cleared is None:
+            return False
+        waited_s = (now_ns - self.cleared.at_ns) / SECOND_NS
+        return self.opened is None or self.ended is not None or waited_s >= INCIDENT_AT_MOST_S
 
     def _is_late(self, now_ns: int) -> bool:
         if self.normal_ns is None:
@@ -93,6 +118,15 @@ class Course:
         if self.fired is not None:
             return now_ns - self.fired.at_ns >= SHOWN_S * SECOND_NS
         return self.fault_ns is not None and now_ns - self.fault_ns >= FAULT_AT_MOST_S * SECOND_NS
+
+
+def _with_incident(course: Course, event: Event) -> Course:
+    """Look for the incident whose title is what the alert said, and for its end."""
+    begins = event.name in {"incident.opened", "incident.reopened"}
+    if begins and course.fired is not None and event.text.endswith(course.fired.text):
+        return replace(course, opened=event, ended=None)
+    is_its = course.opened is not None and event.subject == course.opened.subject
+    return replace(course, ended=event) if is_its and event.name == "incident.resolved" else course
 
 
 def _seconds(since_ns: int | None, event: Event | None) -> float | None:
