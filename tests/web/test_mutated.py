@@ -187,11 +187,25 @@ def test_the_real_traces_with_bytes_changed_at_random(receiver, neighbour, trace
         pytest.param(b"\xff\xfe" * 1000, id="not UTF-8"),
         pytest.param(b"{}\n" * 50_000, id="many lines"),
         pytest.param(b'{"resourceSpans":NaN}', id="not a number"),
+        pytest.param(b'{"' + b'\\"' * 500_000, id="quotes without an end"),
+        pytest.param(b"{}" * 900_000, id="many documents on one line"),
+        pytest.param(b"\n" * 1_900_000, id="empty lines"),
+        pytest.param(b"\n\0" * 400_000, id="lines that are not JSON"),
+        pytest.param(
+            b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b"0," * 900_000 + b"0]}]}]}", id="numbers for spans"
+        ),
     ],
 )
 def test_json_that_is_an_attack(receiver, neighbour, body):
     assert receiver.post(body, JSON).status_code in ALLOWED
     neighbour()
+
+
+def crowded():
+    """Return a request whose resource has so many attributes that each takes two bytes."""
+    request = copy.deepcopy(SAMPLE)
+    request.resource_spans[0].resource.MergeFromString(b"\x0a\x00" * 900_000)
+    return request.SerializeToString()
 
 
 @pytest.mark.parametrize(
@@ -202,6 +216,7 @@ def test_json_that_is_an_attack(receiver, neighbour, body):
         pytest.param(b"\x0b" * 300_000, id="deep groups"),
         pytest.param(b"\x0a\x80\x80\x40" + b"\x12\x00" * 524_000, id="many empty scopes"),
         pytest.param(bytes(1000), id="zeros"),
+        pytest.param(crowded(), id="many attributes"),
     ],
 )
 def test_protobuf_that_is_an_attack(receiver, neighbour, body):

@@ -16,10 +16,12 @@ from typing import BinaryIO
 from ihobs.errors import InvalidInputError
 from ihobs.spans.decoded import Rejected, quote
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)')
+"""A string, or what begins as one and does not end on its line: then without the quote at its end. As it matches from
+any quote on, no text makes it try twice."""
 _BEGINS_REQUEST = re.compile(rb'\s*\{\s*"(?:resourceSpans|resource_spans)"')
 _DECODER = json.JSONDecoder()
-_WHITESPACE = " \t\r\n"
+_WHITESPACE = re.compile(r"[ \t\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ def read_documents(stream: BinaryIO, name: str, limit_bytes: int) -> Iterator[Do
             raise InvalidInputError(name, f"line {line_number}: a document is longer than {limit_bytes} bytes", hint)
         if line_number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
+        if not pending.lines and line.isspace():
+            continue
         if not pending.lines or pending.is_cut_by(line):
             yield from pending.parse()
             document = _whole_line(line, line_number)
@@ -85,13 +89,11 @@ class _Pending:
     def add(self, line: bytes, line_number: int) -> None:
         """Take a line, and count its brackets outside strings. A string never spans lines in JSON."""
         if not self.lines:
-            if line.isspace():
-                return
             self._first_line = line_number
         self.lines.append(line)
         self.size_bytes += len(line)
-        bare = _STRING.sub(b"", line)
-        self._broken = self._broken or b'"' in bare
+        bare, strings = _STRING.subn(rb"\1", line)
+        self._broken = self._broken or bare.count(b'"') < strings
         self._depth += bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
 
     def is_complete(self) -> bool:
@@ -113,14 +115,14 @@ class _Pending:
 def _parse(data: bytes, first_line: int) -> Iterator[Document | Rejected]:
     """Parse documents that follow one another in `data`."""
     text = data.decode("utf-8", "surrogateescape")
-    position = _skip_whitespace(text, 0)
-    while position < len(text):
-        where = f"line {first_line + text.count(chr(10), 0, position)}"
+    line, begins = first_line, 0
+    while (position := _skip_whitespace(text, begins)) < len(text):
+        line += text.count("\n", begins, position)
+        where = f"line {line}"
         try:
-            value, position = _DECODER.raw_decode(text, position)
+            value, begins = _DECODER.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            line = first_line + error.lineno - 1
-            yield Rejected(f"line {line}, column {error.colno}", "not JSON", error.msg)
+            yield Rejected(f"line {first_line + error.lineno - 1}, column {error.colno}", "not JSON", error.msg)
             return
         except RecursionError:
             yield Rejected(where, "the JSON is nested too deeply")
@@ -129,10 +131,9 @@ def _parse(data: bytes, first_line: int) -> Iterator[Document | Rejected]:
             yield Rejected(where, "not JSON", quote(str(error)))
             return
         yield Document(value, where)
-        position = _skip_whitespace(text, position)
+        line += text.count("\n", position, begins)
 
 
 def _skip_whitespace(text: str, position: int) -> int:
-    while position < len(text) and text[position] in _WHITESPACE:
-        position += 1
-    return position
+    match = _WHITESPACE.match(text, position)
+    return match.end() if match else position

@@ -57,6 +57,29 @@ def decode_document(document: object, where: str, signal: Signal = SPANS) -> Dec
     return reader.decoded
 
 
+def is_crowded(document: object, most: int, signal: Signal = SPANS) -> bool:
+    """Return whether a document has more than so many entries on any level, without looking into them.
+
+    A level that is no array, or is called something else, is none: `decode_document` says so.
+    """
+    form = _SPANS if signal is SPANS else _LOGS
+    level = document if isinstance(document, list) else [document]
+    for camel, snake in (
+        (form.resources, signal.resources),
+        (form.scopes, signal.scopes),
+        (form.items, signal.items),
+    ):
+        if len(level) > most:
+            return True
+        arrays = (_either(entry, camel, snake) for entry in level if isinstance(entry, dict))
+        found = [array for array in arrays if isinstance(array, list)]
+        if sum(map(len, found)) > most:
+            return True
+        below = [entry for array in found for entry in array]
+        level = below if any(found) else level  # a document may begin at any of the levels
+    return False
+
+
 class _Reader:
     """Reads the levels around the items of one signal."""
 

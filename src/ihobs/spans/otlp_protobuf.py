@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -88,17 +89,20 @@ def _read_length(stream: BinaryIO) -> tuple[int, int]:
     return (-1, len(prefix)) if prefix else (0, 0)
 
 
-def decode_request(payload: bytes, where: str, signal: Signal = SPANS) -> Decoded:
-    """Parse one request; when it does not parse as a whole, save the items that do."""
+def decode_request(payload: bytes, where: str, signal: Signal = SPANS, most_fields: int | None = None) -> Decoded:
+    """Parse one request; when it does not parse as a whole, save the items that do, as `save` does."""
     try:
         return Decoded(where, signal.request.FromString(payload))
     except DecodeError:
-        return save(payload, where, signal)
+        return save(payload, where, signal, most_fields)
 
 
-def save(payload: bytes, where: str, signal: Signal = SPANS) -> Decoded:
-    """Return the items of a damaged or cut request that are whole, and report the rest."""
-    salvage = _Salvage(where, signal)
+def save(payload: bytes, where: str, signal: Signal = SPANS, most_fields: int | None = None) -> Decoded:
+    """Return the items of a damaged or cut request that are whole, and report the rest.
+
+    Looks at `most_fields` around the items, when that is given, and takes what follows for damaged.
+    """
+    salvage = _Salvage(where, signal, itertools.count() if most_fields is None else iter(range(most_fields)))
     salvage.request(payload)
     if salvage.cut or not salvage.decoded.rejections:
         salvage.decoded.rejections.append(Rejected(where, REASON_MESSAGE))
@@ -108,9 +112,10 @@ def save(payload: bytes, where: str, signal: Signal = SPANS) -> Decoded:
 class _Salvage:
     """Walks the wire format of one request, level by level, and parses each item by itself."""
 
-    def __init__(self, where: str, signal: Signal) -> None:
+    def __init__(self, where: str, signal: Signal, steps: Iterator[int]) -> None:
         self.decoded = Decoded(where, signal.request())
         self.cut = False
+        self._steps = steps
         self._where, self._signal = where, signal
         self._items_seen = 0
 
@@ -129,7 +134,7 @@ class _Salvage:
                     target.resource.MergeFrom(Resource.FromString(content))
         except DecodeError:
             scopes = [content for number, content, _ in found if number == _SCOPES]
-            lost = sum(number == _ITEMS for each in scopes for number, _, _ in fields(each))
+            lost = sum(number == _ITEMS for each in scopes for number, _, _ in fields(each, self._steps))
             self.decoded.rejections.append(Rejected(self._where, REASON_RESOURCE, count=lost or 1))
             return
         for number, content, _ in found:
@@ -155,19 +160,23 @@ class _Salvage:
             self.decoded.rejections.append(Rejected(place, REASON_ITEM.format(noun=noun)))
 
     def _fields(self, payload: bytes) -> Iterator[tuple[int, bytes, bool]]:
-        for number, content, whole in fields(payload):
+        for number, content, whole in fields(payload, self._steps):
             self.cut = self.cut or not whole
             yield number, content, whole
 
 
-def fields(payload: bytes) -> Iterator[tuple[int, bytes, bool]]:
+def fields(payload: bytes, steps: Iterator[int]) -> Iterator[tuple[int, bytes, bool]]:
     """Yield (field number, content, whole) of the length-delimited fields of a message, skipping the others.
 
     The last item has `whole` False when the bytes end, or stop making sense, in the middle of it; a cut
-    content may still hold smaller parts that are whole.
+    content may still hold smaller parts that are whole. Every field, skipped or not, takes one of `steps`; when
+    there are none left, what follows counts as cut.
     """
     position = 0
     while position < len(payload):
+        if next(steps, None) is None:
+            yield 0, b"", False
+            return
         tag, position = _varint(payload, position)
         wire_type = tag & 7
         if wire_type == _LENGTH_DELIMITED:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from ihobs.spans.batch import Rejection
 from ihobs.spans.decode import divide
 from ihobs.spans.decoded import Decoded, Rejected
 from ihobs.spans.json_documents import read_documents
-from ihobs.spans.otlp_json import decode_document
+from ihobs.spans.otlp_json import decode_document, is_crowded
 from ihobs.spans.otlp_protobuf import decode_request
 from ihobs.spans.signals import SPANS, Signal
 from ihobs.web.wire import JSON, PROTOBUF, RefusalError, Wire, listed
@@ -35,6 +35,18 @@ MAX_MEMBERS = 64
 
 INLINE_BYTES = 128 * 1024
 """Up to this size, protobuf that is not compressed is parsed at once: in a quarter of a millisecond."""
+
+MAX_LINES = 1_000_000
+"""Of a JSON body; each is looked at by itself."""
+
+MIN_PART_BYTES = 12
+MANY_PARTS = 131_072
+"""Beyond so many parts (an attribute is one, and its value another), a body must have so many bytes for each of them on
+average. Two would do in protobuf, but then one of 20 MiB becomes objects of gigabytes, and keeps the thread that stores
+busy for minutes."""
+
+FIELDS_AN_ITEM = 4
+"""How many fields around the items are looked at in a damaged protobuf body, for each item that it may have."""
 
 _WHERE = "the request"
 
@@ -88,7 +100,9 @@ def decode(body: bytes, coding: str, wire: Wire, limits: Limits, signal: Signal 
     data = body if coding == IDENTITY else inflate(body, coding, limits.body_bytes)
     if wire is JSON:
         return _parcel(list(_documents(data, limits, signal)), len(data), limits, signal)
-    return _parcel([decode_request(data, _WHERE, signal)], len(data), limits, signal)
+    return _parcel(
+        [decode_request(data, _WHERE, signal, FIELDS_AN_ITEM * limits.pending_items)], len(data), limits, signal
+    )
 
 
 def inflate(body: bytes, coding: str, limit_bytes: int) -> bytes:
@@ -124,14 +138,51 @@ def _window(body: bytes, coding: str) -> int:
 
 def _documents(data: bytes, limits: Limits, signal: Signal) -> Iterator[Decoded]:
     """Yield what each JSON document of a body holds: one, or several as lines, as in files of the Collector."""
-    for found in read_documents(io.BytesIO(data), _WHERE, limits.body_bytes):
+    if data.count(b"\n") > MAX_LINES:
+        raise RefusalError(413, f"the request has more than {MAX_LINES} lines; send less at once")
+    for number, found in enumerate(read_documents(io.BytesIO(data), _WHERE, limits.body_bytes)):
+        if number >= limits.pending_items:
+            raise _too_many(limits, "documents")
         if isinstance(found, Rejected):
             yield Decoded(found.where, signal.request(), [found])
+        elif is_crowded(found.value, limits.pending_items, signal):
+            raise _too_many(limits, signal.nouns)
         else:
             yield decode_document(found.value, found.where, signal)
 
 
+def _too_many(limits: Limits, nouns: str) -> RefusalError:
+    return RefusalError(413, f"the request has more than {limits.pending_items} {nouns}; send less at once")
+
+
+def _is_crowded(request: Any, limits: Limits, signal: Signal) -> bool:
+    """Return whether a request has more resources, or scopes, than it may have items."""
+    resources = getattr(request, signal.resources)
+    most = limits.pending_items
+    return len(resources) > most or sum(len(getattr(each, signal.scopes)) for each in resources) > most
+
+
+def _has_more_parts(requests: Iterable[Message], most: int) -> bool:
+    """Return whether messages hold more than so many others, at any depth; look no further than that."""
+    left, seen = list(requests), 0
+    while left:
+        for field, value in left.pop().ListFields():
+            if field.type != field.TYPE_MESSAGE:
+                continue
+            inner = (value,) if isinstance(value, Message) else value
+            seen += len(inner)
+            if seen > most:
+                return True
+            left.extend(inner)
+    return False
+
+
 def _parcel(decoded: Sequence[Decoded], size_bytes: int, limits: Limits, signal: Signal) -> Parcel:
+    if any(_is_crowded(each.request, limits, signal) for each in decoded):
+        raise _too_many(limits, signal.nouns)
+    most = max(MANY_PARTS, size_bytes // MIN_PART_BYTES)
+    if size_bytes > INLINE_BYTES and _has_more_parts((each.request for each in decoded), most):
+        raise RefusalError(413, "the request has too many attributes, events, links and values for its size")
     lost: dict[str, int] = {}
     for each in decoded:
         for rejected in each.rejections:
@@ -140,7 +191,7 @@ def _parcel(decoded: Sequence[Decoded], size_bytes: int, limits: Limits, signal:
     if not decoded or (lost and not items):
         raise RefusalError(400, listed(lost) or "the request is empty")
     if items > limits.pending_items:
-        raise RefusalError(413, f"the request has more than {limits.pending_items} {signal.nouns}; send less at once")
+        raise _too_many(limits, signal.nouns)
     divided = (part for each in decoded for part in divide(each.request, limits.group_items, signal))
     requests = [part for part in divided if signal.count(part)]
     return Parcel(requests, items, size_bytes, tuple(Rejection(*item) for item in lost.items()))
