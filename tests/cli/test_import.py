@@ -133,7 +133,7 @@ def test_a_file_of_which_nothing_can_be_read_is_invalid(content, message, run, f
 def test_a_file_that_is_missing_does_not_keep_the_others_out(run, file, home, tmp_path):
     result = run(tmp_path / "missing.json", file("a.json", json.dumps([span(0)])))
     assert result.exit_code == 4
-    assert "missing.json: No such file or directory" in result.stderr
+    assert "missing.json: no such file or directory" in result.stderr
     assert numbers(home).spans == 1
 
 

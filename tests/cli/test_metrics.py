@@ -68,6 +68,15 @@ def test_runs_calls_tokens_and_durations_are_those_of_the_spans(filled, ihobs):
     assert group["run_duration_s"]["max"] == pytest.approx(4, rel=0.01)
 
 
+def test_a_table_leaves_out_groups_that_count_nothing_and_json_has_them(filled, ihobs):
+    filled.span("job", 1, kind="workflow").call(2, parent=1).store()
+    groups = read(ihobs("metrics", "--by", "model", "--json"))["groups"]
+    assert {group["by"]["model"] for group in groups} == {None, "gpt-4o"}
+    rows = ihobs("metrics", "--by", "model").stdout.splitlines()[2:]
+    assert rows[0].startswith("gpt-4o ")
+    assert not any(row.startswith("- ") for row in rows)
+
+
 @pytest.mark.parametrize("options", ["--by=model", "--by=provider", "--by=node", "--by=workflow,model"])
 def test_runs_are_null_when_grouped_by_what_a_run_does_not_have(filled, ihobs, options):
     filled.span("job", 1, kind="workflow").call(2, parent=1).store()

@@ -205,7 +205,7 @@ def test_a_file_that_is_no_otlp_is_one_error(content, reason, read):
     assert (caught.value.where, caught.value.reason) == ("file", reason)
 
 
-@pytest.mark.parametrize(("path", "reason"), [("missing.json", "No such file or directory"), (".", "Is a directory")])
+@pytest.mark.parametrize(("path", "reason"), [("missing.json", "no such file or directory"), (".", "is a directory")])
 def test_a_file_that_cannot_be_opened_is_one_error(path, reason, tmp_path):
     with pytest.raises(InvalidInputError) as caught:
         list(read_file(tmp_path / path))

@@ -7,6 +7,8 @@ from ihobs.doctor import backends, running
 from ihobs.store.home import Home
 from ihobs.store.losses import note_losses
 from ihobs.store.spool import Spool
+from ihobs.store.state import progress
+from ihobs.store.state.migrations import open_state
 from ihobs.store.telemetry import TelemetryStore
 
 
@@ -17,6 +19,13 @@ def test_no_duties_is_a_problem_only_while_a_program_is_watched(patient):
     assert [level for level, _ in patient.told(running.duties)] == ["problem"]
     with home.locked("duties"):
         assert [level for level, _ in patient.told(running.duties)] == ["ok"]
+
+
+def test_what_was_evaluated_before_the_duties_ended_in_good_order_is_no_problem(patient):
+    home = patient.make()
+    patient.spans(live=True, ended_s_ago=1)
+    progress.record_reached(open_state(home), progress.DUTIES, patient.now_ns)
+    assert [level for level, _ in patient.told(running.duties)] == ["ok"]
 
 
 def test_with_an_endpoint_the_duties_are_somebody_elses(patient):

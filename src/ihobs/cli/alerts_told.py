@@ -47,11 +47,11 @@ def ack(app: AppContext, alert: str, *, for_: str, reason: str, author: str | No
     home = app.home()
     state = open_state(home)
     now_ns = app.clock()
-    until_ns = now_ns + window_ns(for_)
+    until_ns = now_ns + window_ns(for_, "--for")
     rows = alerts.load(state)
     firing = [key for key in _keys(state, alert) if key in rows and rows[key].level != "ok"]
     if not firing:
-        raise NotFoundError("alert that fires", alert, "see 'ihobs alerts list'")
+        raise NotFoundError("firing alert", alert, "see 'ihobs alerts list'")
     given = [_given(state, key, author or getpass.getuser(), reason, (now_ns, until_ns)) for key in firing]
     for one in given:
         acknowledgements.give(state, one)
@@ -66,7 +66,7 @@ def ack(app: AppContext, alert: str, *, for_: str, reason: str, author: str | No
 def _given(state: Database, alert: str, author: str, reason: str, times_ns: tuple[int, int]) -> Acknowledgement:
     newest = acknowledgements.newest_event(state, alert)
     if newest is None:
-        raise NotFoundError("alert that fires", alert, "see 'ihobs alerts list'")
+        raise NotFoundError("firing alert", alert, "see 'ihobs alerts list'")
     return Acknowledgement(alert, *newest, author, reason, *times_ns)
 
 
@@ -89,6 +89,8 @@ def history(app: AppContext, alert: str, *, limit: int, as_json: bool) -> None:
         return
     for key, chapters, next_ in found:
         click.secho(inert(key), bold=True)
+        if not chapters:
+            click.echo("  has never changed its level")
         for line in _lines(chapters, next_, addresses):
             click.echo(line)
 

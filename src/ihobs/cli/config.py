@@ -56,9 +56,9 @@ def show(app: AppContext, *, as_json: bool) -> None:
     if as_json:
         emit_json({"path": app.config.path, "settings": [_shown(entry, app.config) for entry in app.config.entries]})
         return
-    from rich.table import Table
+    from ihobs.cli.tables import plain_table
 
-    table = Table("setting", "value", "from", box=None)
+    table = plain_table("setting", "value", "from")
     for entry in app.config.entries:
         shown = _shown(entry, app.config)
         table.add_row(shown["setting"], _text(shown["value"]), shown["from"])

@@ -59,7 +59,7 @@ def _run_here(app: AppContext, command: Sequence[str], environ: Mapping[str, str
         before = _counted(store, started_ns, started_ns)
         code = supervise(command, environ, lambda: _duties(app, opened))
         if code not in {EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE} and not quiet:
-            click.echo(_summary(store, before, started_ns, app.clock()), err=True)
+            click.echo(_summary(store, before, (started_ns, app.clock()), _metrics(app, opened)), err=True)
     return code
 
 
@@ -129,14 +129,14 @@ def _counted(store: TelemetryStore, start_ns: int, end_ns: int) -> Counters:
     return groups[0].counters if groups else Counters()
 
 
-def _summary(store: TelemetryStore, before: Counters, started_ns: int, ended_ns: int) -> str:
-    """Return the line of numbers of this execution.
+def _summary(store: TelemetryStore, before: Counters, stretch_ns: tuple[int, int], command: str) -> str:
+    """Return the line of numbers of this execution, which `command` shows more of.
 
     The first bucket may hold spans from before it: they are taken off.
     """
     try:
         store.settle(everything=True)  # the program ended: parents that are missing will not come
-        after = _counted(store, started_ns, ended_ns)
+        after = _counted(store, *stretch_ns)
     except StoreUnavailableError as error:
         return f"ihobs: the numbers cannot be read: {error}"
     spans, runs, failed, input_tokens, output_tokens = (
@@ -147,7 +147,13 @@ def _summary(store: TelemetryStore, before: Counters, started_ns: int, ended_ns:
         return "ihobs: no spans were recorded; name what to trace under 'instrument: targets:', or decorate it"
     tokens = input_tokens + output_tokens
     said = [f"{runs} run{'s' * (runs != 1)}", f"{failed} failed", *([f"{tokens} tokens"] if tokens else [])]
-    return f"ihobs: {', '.join(said)}; see 'ihobs --home {_shown(store.home.path)} metrics'"
+    return f"ihobs: {', '.join(said)}; see '{command}'"
+
+
+def _metrics(app: AppContext, home: Home) -> str:
+    """Return the command that shows the numbers of a home, as one would type it here."""
+    found_alone = app.home_option is None and app.config_option is None
+    return "ihobs metrics" if found_alone else f"ihobs --home {_shown(home.path)} metrics"
 
 
 def _shown(path: Path) -> str:

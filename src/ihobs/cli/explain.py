@@ -17,6 +17,7 @@ from ihobs.alerts.rules import collect
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import SINCE_HELP, length_shown, shown, since_ns
 from ihobs.cli.output import emit_json, json_option
+from ihobs.cli.units import duration, plural, usd
 from ihobs.clock import HOUR_NS, SECOND_NS, isoformat
 from ihobs.delivery.story import story
 from ihobs.errors import NotFoundError
@@ -214,7 +215,7 @@ def _trace_lines(one: Explained) -> Iterator[str]:
     yield "  traces behind it ('ihobs traces show ID')"
     for each in one.traces:
         ended = shown(each.start_ns + each.duration_ns)
-        failed = f", {each.failed_spans} spans failed" if each.failed_spans else ""
-        cost = f", ${each.cost_nano_usd / 1e9:.3g}" if each.cost_nano_usd else ""
-        took = f"{each.duration_ns / SECOND_NS:.3g} s"
+        failed = f", {plural(each.failed_spans, 'failed span')}" if each.failed_spans else ""
+        cost = f", {usd(each.cost_nano_usd / 1e9)}" if each.cost_nano_usd else ""
+        took = duration(each.duration_ns / SECOND_NS)
         yield f"    {each.trace_id[:12]}  {ended}  {inert(each.workflow or each.service)}  {took}{failed}{cost}"

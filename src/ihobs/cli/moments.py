@@ -27,8 +27,8 @@ def since_ns(text: str, clock: Clock, option: str = "--since") -> int:
     return max(0, moment)
 
 
-def window_ns(text: str) -> int:
-    """Return the length that the option `--window` names, in nanoseconds.
+def window_ns(text: str, option: str = "--window") -> int:
+    """Return the length that `text` of an option names, in nanoseconds.
 
     Raises:
         click.BadParameter: it is not a duration, or nothing.
@@ -36,9 +36,9 @@ def window_ns(text: str) -> int:
     try:
         length = round(seconds(text) * SECOND_NS)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="'--window'") from error
+        raise click.BadParameter(str(error), param_hint=repr(option)) from error
     if length <= 0:
-        raise click.BadParameter(f"{text!r} is no time at all", param_hint="'--window'")
+        raise click.BadParameter(f"{text!r} is no time at all", param_hint=repr(option))
     return length
 
 

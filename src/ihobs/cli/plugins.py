@@ -42,9 +42,9 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def _print(found: Plugins) -> None:
-    from rich.table import Table
+    from ihobs.cli.tables import plain_table
 
-    table = Table("plug-in", "distribution", "version", "hooks", box=None)
+    table = plain_table("plug-in", "distribution", "version", "hooks")
     for plugin in found.loaded:
         table.add_row(plugin.name, plugin.distribution, plugin.version, ", ".join(plugin.hooks))
     console().print(table)

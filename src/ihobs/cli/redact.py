@@ -135,9 +135,9 @@ def _show(checked: Check) -> None:
 
 
 def _print_table(removed: Sequence[Removed]) -> None:
-    from rich.table import Table
+    from ihobs.cli.tables import plain_table
 
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     for name in ("part", "key", "kind"):
         table.add_column(name, overflow="fold")
     table.add_column("count", justify="right")

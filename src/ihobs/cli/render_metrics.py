@@ -33,9 +33,14 @@ def render(
         return
     runs = groups[0].runs is not None and of in {None, "run"}
     columns = [*_names(by), *(_run_columns() if runs else _call_columns()), *_money_columns(groups)]
-    console.print(table(console, columns, groups))
+    console.print(table(console, columns, [group for group in groups if _tells_something(group)] or groups))
     for remark in _remarks(groups):
         console.print(remark, style="yellow", markup=False)
+
+
+def _tells_something(group: Figures) -> bool:
+    """Whether a group has more than spans that count as nothing, such as those above and below the calls."""
+    return any((group.runs, group.calls, group.input_tokens, group.output_tokens, group.cost_usd))
 
 
 def _render_one(console: Console, group: Figures) -> None:

@@ -114,11 +114,12 @@ def _firing(one: Firing) -> dict[str, object]:
 
 
 def _print(found: Backtest) -> None:
-    from rich.table import Table
     from rich.text import Text
 
+    from ihobs.cli.tables import plain_table
+
     terminal = console()
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("rule", overflow="ellipsis", no_wrap=True)
     table.add_column(f"{shown(found.start_ns)[:16]} to {shown(found.end_ns)[:16]} UTC", no_wrap=True)
     for title in ("fired", "told a week", "firing for"):

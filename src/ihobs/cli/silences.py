@@ -51,7 +51,7 @@ def add(
     home = app.home()
     now_ns = app.clock()
     matchers = tuple(_matcher(text) for text in conditions)
-    silence = Silence(0, matchers, now_ns, now_ns + window_ns(for_), author or getpass.getuser(), reason)
+    silence = Silence(0, matchers, now_ns, now_ns + window_ns(for_, "--for"), author or getpass.getuser(), reason)
     number = stored.add(open_state(home), silence, now_ns)
     notify(home)
     if as_json:
@@ -96,7 +96,7 @@ def expire(app: AppContext, number: int, *, as_json: bool) -> None:
     """End the silence ID now: what still fires is told."""
     home = app.home()
     if not stored.expire(open_state(home), number, app.clock()):
-        raise NotFoundError("silence in force", str(number), "see 'ihobs silences list'")
+        raise NotFoundError("running silence", str(number), "see 'ihobs silences list'")
     notify(home)
     if as_json:
         emit_json({"id": number})

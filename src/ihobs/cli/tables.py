@@ -46,6 +46,11 @@ class Column(Generic[Row]):
     style: Callable[[Row], str] = lambda _row: ""
 
 
+def plain_table(*titles: str) -> Table:
+    """Return an empty table that looks like the others, for cells that may be wrapped."""
+    return Table(*titles, box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+
+
 def table(console: Console, columns: Sequence[Column[Row]], rows: Sequence[Row]) -> Table:
     """Return a table of `rows` with as many of `columns` as fit the console."""
     names = [column for column in columns if column.is_name]
@@ -53,7 +58,7 @@ def table(console: Console, columns: Sequence[Column[Row]], rows: Sequence[Row])
     modest = natural | {id(name): min(natural[id(name)], _modest_width(console.width, len(names))) for name in names}
     shown = _fitting(columns, modest, console.width)
     widths = _cut_names(shown, natural, console.width)
-    made = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    made = plain_table()
     for column in shown:
         made.add_column(
             column.title,

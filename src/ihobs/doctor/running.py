@@ -14,7 +14,7 @@ from ihobs.store.home import Home
 from ihobs.store.log_query import lost_logs
 from ihobs.store.losses import read_losses
 from ihobs.store.spool import ENDPOINT_LOG_SPOOL, ENDPOINT_SPOOL, LOG_SPOOL, SPOOL, Spool
-from ihobs.store.state import messages
+from ihobs.store.state import messages, progress
 from ihobs.store.state.alerts import unhealthy_rules
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def duties(examined: Examined) -> Iterator[Finding]:
         yield ok("duties", f"process {owner} evaluates the rules")
         return
     live_ns = health(examined.telemetry, now_ns=examined.clock()).live_ns if examined.telemetry else None
-    if live_ns is not None:
+    if live_ns is not None and live_ns > _evaluated_until_ns(examined):
         yield problem(
             "duties", f"no process has them, though spans came in at {isoformat(live_ns)}",
             "no rule is evaluated, nothing is delivered or forwarded", "run 'ihobs serve', or start programs with "
@@ -45,6 +45,11 @@ def duties(examined: Examined) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield ok("duties", "no process has them, and no program is being watched")
+
+
+def _evaluated_until_ns(examined: Examined) -> int:
+    """Return until when the last owner of the duties, which ended in good order, had evaluated everything."""
+    return (progress.reached_ns(examined.state, progress.DUTIES) or 0) if examined.state else 0
 
 
 _SPOOLS = (

@@ -69,7 +69,7 @@ def read_file(path: Path | str, *, max_document_bytes: int = MAX_DOCUMENT_BYTES)
         with Path(path).open("rb") as stream:
             yield from read_stream(stream, str(path), max_document_bytes=max_document_bytes)
     except OSError as error:
-        raise InvalidInputError(str(path), error.strerror or str(error)) from error
+        raise InvalidInputError(str(path), (error.strerror or str(error)).lower()) from error
 
 
 def read_stream(
