@@ -20,7 +20,6 @@ from ihobs.schemas import findings
 from ihobs.settings import endpoint_of
 
 NOT_READ_YET = (
-    "runbooks",
     "schedules",
     "backups",
 )

@@ -26,6 +26,7 @@ from ihobs.incident_settings import (
 from ihobs.quantities import seconds, size_bytes
 from ihobs.routes import DeadmanSettings, DeliverySettings, InhibitSettings, RouteSettings, inhibitions_of, routes_of
 from ihobs.rule_settings import rules_of
+from ihobs.runbook_settings import RunbookSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Settings:
         channels: level -> receivers, for what fits no route. receivers: reference -> address, or the fields of a
             webhook, with `${env:NAME}` not yet resolved.
         delivery, routes, inhibit, deadman: see `ihobs.routes`.
-        incidents, calendar: see `ihobs.incident_settings`.
+        incidents, calendar: see `ihobs.incident_settings`. runbooks: see `ihobs.runbook_settings`.
     """
 
     home: Path
@@ -174,6 +175,7 @@ class Settings:
     deadman: DeadmanSettings
     incidents: IncidentSettings
     calendar: CalendarSettings
+    runbooks: RunbookSettings
     retention: RetentionSettings
 
 
@@ -211,6 +213,7 @@ def build(values: Mapping[str, object]) -> Settings:
     nested["delivery"] = DeliverySettings(**nested["delivery"])
     nested["deadman"] = DeadmanSettings(**nested["deadman"])
     nested["incidents"] = IncidentSettings(**nested["incidents"])
+    nested["runbooks"] = RunbookSettings(**nested["runbooks"])
     nested["calendar"] = CalendarSettings(**nested["calendar"])
     return Settings(**nested)
 
@@ -372,6 +375,10 @@ TABLE = (
     Setting("calendar.hours", "09:00-17:00", hours_of),
     Setting("calendar.days", "mon-fri", days_of),
     Setting("calendar.holidays", (), holidays_of),
+    Setting("runbooks.paths", (), _texts),
+    Setting("runbooks.allow.commands", (), _texts, field="runbooks.commands"),
+    Setting("runbooks.allow.hosts", (), _texts, field="runbooks.hosts"),
+    Setting("runbooks.allow.python", (), _texts, field="runbooks.python"),
     Setting("retention.payload", "7d", seconds, field="retention.payload_s"),
     Setting("retention.spans", "30d", seconds, field="retention.spans_s"),
     Setting("retention.logs", None, _seconds_if_any, field="retention.logs_s"),

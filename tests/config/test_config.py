@@ -129,7 +129,7 @@ def test_every_setting_is_read_by_some_code_or_named_as_not_read():
 def test_what_no_code_reads_yet_is_named_with_its_place():
     unused = load(HERE / "good" / "complete.yaml", environ={}).unused
     assert [line.split("'")[1] for line in unused] == [
-        "runbooks", "schedules", "backups"
+        "schedules", "backups"
     ]  # fmt: skip
     assert load(HERE / "good" / "one_level.yaml", environ={}).unused == ()
 

@@ -7,14 +7,24 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from jsonschema import Draft202012Validator
+
 from ihobs.clock import SECOND_NS, isoformat
-from ihobs.errors import EXIT_FINDING, EXIT_OK, EXIT_PARTIAL, EXIT_REFUSED, InvalidInputError, RefusedError
+from ihobs.errors import (
+    EXIT_FINDING,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    EXIT_REFUSED,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+)
 from ihobs.runbooks.acting import Actor, Watcher
 from ihobs.runbooks.engine import Engine, outputs_of_run, with_defaults
 from ihobs.runbooks.journal import Journal, StoredJournal
 from ihobs.runbooks.masking import Secrets, read_secrets
 from ihobs.runbooks.model import FINAL
-from ihobs.runbooks.outcomes import EndedError, FailedError, Frame, PausedError, StoppedError
+from ihobs.runbooks.outcomes import EndedError, FailedError, Frame, PausedError, StoppedError, failure
 from ihobs.runbooks.performing import OnThreads, Performer, Timing
 from ihobs.steps import StepFailedError
 from ihobs.store.state import runs
@@ -191,6 +201,73 @@ class Desk:
             if run.status in FINAL:
                 raise RefusedError(f"the run {run.id} has ended: {run.status}", "start a new one")
             return self._walk(run, approver, watch)
+
+    def answer(self, run_id: str, path: str, *, by: str, answer: Any) -> None:
+        """Store the answer to a question.
+
+        Raises:
+            NotFoundError: there is no such question. InvalidInputError: the answer does not fit it.
+            RefusedError: it has been answered.
+        """
+        asked = self._open_question(run_id, path, ("ask",))
+        schema = asked.fields.get("schema") or {"type": "string"}
+        error = next(iter(Draft202012Validator(schema).iter_errors(answer)), None)
+        if error is not None:
+            raise InvalidInputError(f"{run_id} {path}", error.message)
+        self._tell(run_id, path, by=by, answer=answer)
+
+    def approve(self, run_id: str, path: str, *, by: str, yes: bool, note: str = "") -> None:
+        """Store that somebody approves of what a run is about to do, or has done what it asked for; or does not.
+
+        Raises:
+            NotFoundError: it does not ask for that. RefusedError: it has been answered.
+        """
+        self._open_question(run_id, path, ("approve", "manual"))
+        self._tell(run_id, path, by=by, yes=yes, note=note)
+
+    def assume(self, run_id: str, path: str, *, by: str, status: str, outputs: Mapping[str, Any]) -> None:
+        """Store a person's word on a step of which nobody knows what became: "done", "redo" or "failed".
+
+        Raises:
+            NotFoundError: there is no such step.
+        """
+        if not any(event.path == path for event in runs.events(self.database, run_id)):
+            raise NotFoundError("step", path, f"see 'ihobs runs show {run_id}'")
+        fields: dict[str, Any] = {"status": status, "by": by}
+        if status == "done":
+            fields["outputs"] = dict(outputs)
+        elif status == "failed":
+            fields["error"] = failure(path.rpartition("/")[2], f"{by} says that it failed", "assumed")
+        attempt = max(event.attempt for event in runs.events(self.database, run_id) if event.path == path)
+        event = RunEvent("assumed", self.timing.clock(), path, attempt, fields)
+        runs.append(self.database, run_id, event)
+
+    def cancel(self, run_id: str, *, by: str) -> bool:
+        """Store that a run is to stop; return False when it has ended already."""
+        return runs.cancel(self.database, run_id, by=by, at_ns=self.timing.clock())
+
+    def questions(self, run_id: str) -> list[RunEvent]:
+        """Return the questions of a run that wait for an answer, oldest first."""
+        asked: dict[str, RunEvent] = {}
+        for event in runs.events(self.database, run_id):
+            if event.name == "asked":
+                asked[event.path] = event
+            elif event.name in {"answered", "outcome"}:
+                asked.pop(event.path, None)
+        return list(asked.values())
+
+    def _open_question(self, run_id: str, path: str, kinds: tuple[str, ...]) -> RunEvent:
+        waiting = {event.path: event for event in self.questions(run_id)}
+        if path in waiting and waiting[path].fields["kind"] in kinds:
+            return waiting[path]
+        known = [event for event in runs.events(self.database, run_id) if event.path == path and event.name == "asked"]
+        if known and path not in waiting:
+            raise RefusedError(f"{path} of {run_id} has been answered", f"see 'ihobs runs show {run_id}'")
+        hint = f"{path} is answered by 'ihobs runs {'answer' if kinds[0] == 'approve' else 'approve'}'" if known else ""
+        raise NotFoundError("question", path, hint or f"see 'ihobs runs show {run_id}'")
+
+    def _tell(self, run_id: str, path: str, **fields: Any) -> None:
+        runs.append(self.database, run_id, RunEvent("answered", self.timing.clock(), path, 0, fields))
 
     def _walk(self, run: Run, approver: str, watch: Watcher) -> Result:
         library = self.library.keeping(run.definitions)

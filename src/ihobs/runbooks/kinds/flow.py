@@ -84,7 +84,8 @@ END = StepKind(
     effect="read",
     idempotent=True,
     parameters=parameters(("state",), state=said(TEXT, "A name of `end_states:`.")),
-    outputs=outputs(),
+    outputs=outputs(state={"type": "string", "description": "The same.", "examples": ["done"]}),
+    run=_set,
     shorthand="state",
     is_pure=True,
 )
