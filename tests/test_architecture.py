@@ -39,7 +39,7 @@ FLOORS = (
     },
     {"plugins", "testing", "redact", "spans", "store"},
     {"delivery", "sending", "telemetry", "alerts", "langsmith", "forward", "incidents", "runbooks"},
-    {"duties", "demo", "web", "doctor", "cli", "pytest_rules"},
+    {"duties", "demo", "web", "doctor", "cli", "pytest_rules", "pytest_runbooks"},
 )
 """A room (a module or package of ihobs) imports only from rooms on floors below its own."""
 
@@ -58,6 +58,7 @@ ARROWS = {
     ("config", "settings"),
     ("forward", "langsmith"),
     ("incident_settings", "quantities"),
+    ("incidents", "alerts"),
     ("incidents", "delivery"),
     ("hookspecs", "config"),  # the type of an argument
     ("reloading", "config"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ihobs.cli import incidents_changes, incidents_screen
+from ihobs.cli import incidents_changes, incidents_review, incidents_screen, incidents_test
+from ihobs.cli.incidents_actions import actions
 from ihobs.cli.incidents_named import id_of
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.errors import EXIT_FINDING
@@ -96,14 +97,34 @@ def _update(app: AppContext, home: Home, record: Record) -> str:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; standard output when not given."
 )
+@click.option("--as-test", is_flag=True, help="The numbers of the incident instead, as a test of rules in YAML.")
+@click.option("--rule", help="With --as-test: the rule that should notice it; the one that did when not given.")
+@click.option("--within", metavar="DURATION", help="With --as-test: how soon; in half the time when not given.")
 @json_option
 @click.pass_obj
-def export(app: AppContext, incident: str, *, out: Path | None, as_json: bool) -> None:
-    """Write all that is known of an incident as one JSON document, with what was seen when it opened."""
+def export(  # noqa: PLR0913 - the options of a command
+    app: AppContext,
+    incident: str,
+    *,
+    out: Path | None,
+    as_test: bool,
+    rule: str | None,
+    within: str | None,
+    as_json: bool,
+) -> None:
+    """Write all that is known of an incident as one JSON document, with what was seen when it opened.
+
+    With --as-test it is a test of rules, which fails as long as the incident would be noticed as late as it was.
+    """
     from ihobs.incidents.record import document
 
     home = app.home()
     record = _record(home, incident)
+    if as_test:
+        incidents_test.export_test(app, home, record, out=out, rule=rule, within=within, as_json=as_json)
+        return
+    if rule or within:
+        raise click.UsageError("--rule and --within belong to --as-test")
     found = document(record, app.clock(), home)
     if out is None:
         emit_json(found)
@@ -123,5 +144,5 @@ def _record(home: Home, named: str) -> Record:
     return record.read(open_state(home), id_of(home, named))
 
 
-for _command in incidents_changes.CHANGES:
+for _command in (*incidents_changes.CHANGES, incidents_review.review, incidents_review.close, actions):
     incidents.add_command(_command)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ihobs.cli.incidents_named import id_of, who
+from ihobs.cli.incidents_named import desk_of, id_of, who
 from ihobs.cli.output import emit_json, json_option
 from ihobs.incident_settings import SEVERITIES
 from ihobs.store.state.migrations import open_state
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ihobs.cli.context import AppContext
     from ihobs.incident_settings import SeverityName
     from ihobs.incidents.people import Outcome
-    from ihobs.incidents.session import Desk
     from ihobs.store.home import Home
 
 _author = click.option("--author", default=None, help="Who; the name of the user when not given.")
@@ -36,10 +35,10 @@ def open_(
     from ihobs.incidents.people import open_by_hand
 
     home = app.home()
-    outcome = open_by_hand(_desk(app, home), " ".join(title), severity, who(author))
+    outcome = open_by_hand(desk_of(app, home), " ".join(title), severity, who(author))
     if outcome.changed:
         _freeze(app, home)
-    _tell(home, outcome, as_json=as_json)
+    tell(home, outcome, as_json=as_json)
 
 
 @click.command()
@@ -52,7 +51,7 @@ def ack(app: AppContext, incident: str, *, author: str | None, as_json: bool) ->
     from ihobs.incidents.people import acknowledge
 
     home = app.home()
-    _tell(home, acknowledge(_desk(app, home), id_of(home, incident), who(author)), as_json=as_json)
+    tell(home, acknowledge(desk_of(app, home), id_of(home, incident), who(author)), as_json=as_json)
 
 
 @click.command()
@@ -66,8 +65,8 @@ def mitigate(app: AppContext, incident: str, text: tuple[str, ...], *, author: s
     from ihobs.incidents import people
 
     home = app.home()
-    outcome = people.mitigate(_desk(app, home), id_of(home, incident), who(author), " ".join(text))
-    _tell(home, outcome, as_json=as_json)
+    outcome = people.mitigate(desk_of(app, home), id_of(home, incident), who(author), " ".join(text))
+    tell(home, outcome, as_json=as_json)
 
 
 @click.command()
@@ -81,8 +80,8 @@ def resolve(app: AppContext, incident: str, resolution: tuple[str, ...], *, auth
     from ihobs.incidents import people
 
     home = app.home()
-    outcome = people.resolve(_desk(app, home), id_of(home, incident), who(author), " ".join(resolution))
-    _tell(home, outcome, as_json=as_json)
+    outcome = people.resolve(desk_of(app, home), id_of(home, incident), who(author), " ".join(resolution))
+    tell(home, outcome, as_json=as_json)
 
 
 @click.command()
@@ -96,8 +95,8 @@ def merge(app: AppContext, incident: str, *, into: str, author: str | None, as_j
     from ihobs.incidents import people
 
     home = app.home()
-    outcome = people.merge(_desk(app, home), id_of(home, incident), id_of(home, into), who(author))
-    _tell(home, outcome, as_json=as_json)
+    outcome = people.merge(desk_of(app, home), id_of(home, incident), id_of(home, into), who(author))
+    tell(home, outcome, as_json=as_json)
 
 
 @click.command()
@@ -114,8 +113,8 @@ def severity(
     from ihobs.incidents.people import set_severity
 
     home = app.home()
-    outcome = set_severity(_desk(app, home), id_of(home, incident), severity, who(author), reason)
-    _tell(home, outcome, as_json=as_json)
+    outcome = set_severity(desk_of(app, home), id_of(home, incident), severity, who(author), reason)
+    tell(home, outcome, as_json=as_json)
 
 
 @click.command()
@@ -144,8 +143,8 @@ def assign(  # noqa: PLR0913 - the options of a command
     if not given:
         raise click.UsageError("name a role: --lead, --comms or --scribe")
     home = app.home()
-    outcome = people.assign(_desk(app, home), id_of(home, incident), given, who(author))
-    _tell(home, outcome, as_json=as_json)
+    outcome = people.assign(desk_of(app, home), id_of(home, incident), given, who(author))
+    tell(home, outcome, as_json=as_json)
 
 
 @click.command()
@@ -161,7 +160,7 @@ def note(app: AppContext, words: tuple[str, ...], *, deploy: bool, author: str |
     home = app.home(create=deploy)
     if deploy:
         text = " ".join(words)
-        count = people.note_deployment(_desk(app, home), who(author), text)
+        count = people.note_deployment(desk_of(app, home), who(author), text)
         notify(home)
         told = f", and on {count} incident{'s' if count != 1 else ''}" if count else ""
         emit_json({"deployment": text, "incidents": count}) if as_json else click.echo(f"deployment noted{told}")
@@ -169,14 +168,7 @@ def note(app: AppContext, words: tuple[str, ...], *, deploy: bool, author: str |
     if len(words) == 1:
         raise click.UsageError("say what to note: ihobs incidents note INCIDENT TEXT...")
     incident, *rest = words
-    _tell(home, people.note(_desk(app, home), id_of(home, incident), who(author), " ".join(rest)), as_json=as_json)
-
-
-def _desk(app: AppContext, home: Home) -> Desk:
-    from ihobs.incidents.policy import policy_of
-    from ihobs.incidents.session import Desk
-
-    return Desk(open_state(home), policy_of(app.config.settings), app.clock)
+    tell(home, people.note(desk_of(app, home), id_of(home, incident), who(author), " ".join(rest)), as_json=as_json)
 
 
 def _freeze(app: AppContext, home: Home) -> None:
@@ -187,7 +179,7 @@ def _freeze(app: AppContext, home: Home) -> None:
     Diagnostics(home, open_telemetry(home), open_state(home), app.clock).complete()
 
 
-def _tell(home: Home, outcome: Outcome, *, as_json: bool) -> None:
+def tell(home: Home, outcome: Outcome, *, as_json: bool) -> None:
     """Say what became of it, and wake the duties process, which tells others."""
     from ihobs.incidents.record import summary
 

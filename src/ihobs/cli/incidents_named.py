@@ -1,4 +1,4 @@
-"""Which incident somebody means, and who somebody is."""
+"""Which incident somebody means, who somebody is, and where incidents are changed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ihobs.store.state import incidents
 from ihobs.store.state.migrations import open_state
 
 if TYPE_CHECKING:
+    from ihobs.cli.context import AppContext
+    from ihobs.incidents.session import Desk
     from ihobs.store.home import Home
 
 LATEST = "latest"
@@ -37,3 +39,11 @@ def who(author: str | None) -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without users
         return "unknown"
+
+
+def desk_of(app: AppContext, home: Home) -> Desk:
+    """Return where the incidents of a home are changed, by the settings in force."""
+    from ihobs.incidents.policy import policy_of
+    from ihobs.incidents.session import Desk
+
+    return Desk(open_state(home), policy_of(app.config.settings), app.clock)

@@ -83,13 +83,18 @@ class Past:
         return next((one.value for one in samples if dict(one.by) == dict(by)), METRICS[rule.metric].absent)
 
 
+def is_stored(rule: Rule) -> bool:
+    """Whether the past of what a rule watches is kept."""
+    return not METRICS[rule.metric].of_ihobs and rule.metric not in OF_THE_MOMENT
+
+
 def check_is_stored(rule: Rule) -> None:
     """Refuse a rule whose values nobody keeps.
 
     Raises:
         RefusedError: it is one.
     """
-    if METRICS[rule.metric].of_ihobs or rule.metric in OF_THE_MOMENT:
+    if not is_stored(rule):
         raise RefusedError(f"the past of {rule.metric} is not stored", "name another rule with --rule")
 
 

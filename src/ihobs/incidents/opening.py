@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ihobs.incidents.deadlines import sooner
-from ihobs.incidents.lifecycle import UNRESOLVED
 from ihobs.incidents.severity import level_of, worst
 from ihobs.incidents.wording import length_shown, moment_shown
 from ihobs.store.state import incidents
@@ -51,10 +50,7 @@ class Opening:
 
 def find_open(session: Session, join_key: str) -> Incident | None:
     """Return the unresolved incident that alerts of this key belong to."""
-    if not join_key:
-        return None
-    found = [one for one in incidents.in_states(session.writer, UNRESOLVED) if one.join_key == join_key]
-    return found[-1] if found else None
+    return incidents.open_with_key(session.writer, join_key) if join_key else None
 
 
 def open_or_reopen(session: Session, opening: Opening) -> Incident:

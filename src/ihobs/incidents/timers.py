@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ihobs.incidents import deadlines, escalation
+from ihobs.incidents import chasing, deadlines, escalation
 from ihobs.incidents.lifecycle import UNRESOLVED
 from ihobs.incidents.people import end
 from ihobs.incidents.wording import length_shown, moment_shown
@@ -23,9 +23,10 @@ _ASKED = {"response": "nobody has acknowledged it", "resolution": "it is not res
 
 def next_ns(reader: sqlite3.Connection, policy: Policy) -> int | None:
     """Return when something is due next; None: nothing is."""
-    moments: list[int | None] = []
+    moments: list[int | None] = [chasing.next_ns(reader, policy)]
+    running = incidents.running_deadlines(reader)
     for incident in incidents.in_states(reader, UNRESOLVED):
-        moments += [deadlines.next_turn_ns(one) for one in incidents.deadlines(reader, incident.id)]
+        moments += [deadlines.next_turn_ns(one) for one in running.get(incident.id, ())]
         moments += [escalation.next_ns(incident), settles_ns(reader, incident, policy)]
     return min((moment for moment in moments if moment is not None), default=None)
 
@@ -43,13 +44,15 @@ def settles_ns(reader: sqlite3.Connection, incident: Incident, policy: Policy) -
 
 def turn(session: Session) -> None:
     """Do what is due."""
+    running = incidents.running_deadlines(session.writer)
     for incident in incidents.in_states(session.writer, UNRESOLVED):
-        for one in session.deadlines(incident).values():
+        for one in running.get(incident.id, ()):
             _watch(session, incident, one)
         escalated = _escalate(session, incident)
         due_ns = settles_ns(session.writer, escalated, session.policy)
         if due_ns is not None and session.now_ns >= due_ns:
             end(session, escalated, "", f"its alerts have been over for {length_shown(session.policy.settle_ns)}")
+    chasing.turn(session)
 
 
 def _watch(session: Session, incident: Incident, one: Deadline) -> None:
