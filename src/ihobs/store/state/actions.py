@@ -166,4 +166,5 @@ def actions_to_chase(reader: sqlite3.Connection) -> list[Action]:
 
 
 def _review(row: tuple[Any, ...]) -> Review:
-    return Review(*row[:-2], json.loads(row[-2]), json.loads(row[-1]))
+    named = dict(zip(_REVIEW_FIELDS, row, strict=True))
+    return Review(**named | {name: json.loads(named[name]) for name in ("answers", "impact")})
