@@ -45,7 +45,12 @@ class Library:
 
     def keeping(self, snapshot: Mapping[str, Definition]) -> Library:
         """Return a library of the same places in which `snapshot` goes over files."""
-        return Library(self.kinds, self.paths, snapshot)
+        known = {
+            name: runbook
+            for name, runbook in self._loaded.items()
+            if name in snapshot and runbook.source == snapshot[name].source
+        }
+        return Library(self.kinds, self.paths, snapshot, known)
 
     def files(self) -> Iterator[Path]:
         """Yield the files of runbooks, ours last."""
@@ -141,14 +146,11 @@ class Library:
         """
         if runbook.id in self._verified_ids:
             return runbook
-        document = parse(runbook.path, runbook.source)
         way = (*above, runbook.id)
-        findings = [
-            Finding(document.place((*action.at, "call")), reason)
-            for action in _calls(runbook)
-            for reason in self._wrong_with_call(action, way)
-        ]
-        if findings:
+        wrong = [(action, reason) for action in _calls(runbook) for reason in self._wrong_with_call(action, way)]
+        if wrong:
+            document = parse(runbook.path, runbook.source)
+            findings = [Finding(document.place((*action.at, "call")), reason) for action, reason in wrong]
             raise DocumentInvalidError(runbook.path, findings)
         self._verified_ids.add(runbook.id)
         return runbook

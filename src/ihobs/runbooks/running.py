@@ -183,7 +183,7 @@ class Desk:
         """
         run = new_run(runbook, request, self.timing)
         run = replace(run, definitions=self.library.definitions(runbook))
-        self._secrets(run)
+        self._secrets(run, self.library.keeping(run.definitions))
         runs.start(self.database, run)
         return run
 
@@ -280,7 +280,7 @@ class Desk:
             library=library,
             journal=journal,
             performer=self.performer,
-            secrets=self._secrets(run),
+            secrets=self._secrets(run, library),
             timing=self.timing,
             approver=approver,
             watch=watch,
@@ -289,9 +289,8 @@ class Desk:
         watch(journal.end(ending_of(result, self.timing.clock())))
         return result
 
-    def _secrets(self, run: Run) -> Secrets:
+    def _secrets(self, run: Run, library: Library) -> Secrets:
         """Return the secrets of a run and of all that it calls."""
-        library = self.library.keeping(run.definitions)
         names = {name for one in run.definitions for name in library.find(one).secrets}
         return read_secrets(sorted(names), self.environ)
 
