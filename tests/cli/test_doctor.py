@@ -26,7 +26,7 @@ def test_a_new_home_is_well_and_ends_with_0(doctor):
 def test_no_home_is_a_finding_and_none_is_made(doctor, tmp_path):
     result = doctor()
     assert result.exit_code == 1
-    assert "-> make one with 'ihobs init'" in result.stdout
+    assert "-> 'ihobs exec', 'ihobs serve' and 'ihobs init' make one" in result.stdout
     assert list(tmp_path.iterdir()) == []
 
 

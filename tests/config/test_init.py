@@ -241,7 +241,8 @@ def test_show_says_where_each_value_comes_from(run, tmp_path, monkeypatch):
 
 def test_show_never_shows_a_secret(run, tmp_path):
     (tmp_path / "ihobs.yaml").write_text(
-        'receivers: {a: "mailtos://me:hunter2@example.com", b: "${env:HOOK}", c: hunter2}\n'
+        'receivers: {a: "mailtos://me:hunter2@example.com", b: "${env:HOOK}", c: hunter2,\n'
+        ' d: {url: "https://me:hunter2@example.com", secret: "${env:KEY}"}}\n'
         'channels: {critical: ["https://me:hunter2@example.com/x"]}\n'
     )
     for arguments in (["config", "show"], ["config", "show", "--json"]):

@@ -77,8 +77,10 @@ def _shown(entry: Entry, config: Config) -> dict[str, Any]:
     return {"setting": entry.key, "value": value, "from": entry.origin}
 
 
-def redacted(address: str) -> str:
+def redacted(address: str | Mapping[str, Any]) -> str:
     """Return a receiver's address without what may be secret: its scheme, or the reference that it is."""
+    if isinstance(address, Mapping):
+        address = str(address["url"])
     if _REFERENCE.fullmatch(address):
         return address
     scheme, separator, _ = address.partition("://")

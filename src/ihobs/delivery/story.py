@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ihobs.clock import isoformat
+from ihobs.clock import SECOND_NS
 from ihobs.delivery.decision import decide
 from ihobs.delivery.picture import Remembered, look
 from ihobs.delivery.sending import is_paused
@@ -70,5 +71,7 @@ def _prospect(picture: Picture, policy: Policy, group: Group, standing: Standing
 def in_words(prospect: Prospect, addresses: Addresses) -> str:
     """Return a prospect as a line, e.g. `slack://ops was told critical; next at ...: repeated, as long as it fires`."""
     told = "has not been told" if prospect.told == "ok" else f"was told {prospect.told}"
-    when = "" if prospect.next_ns is None else f"; next at {isoformat(prospect.next_ns)}"
+    when = ""
+    if prospect.next_ns is not None:
+        when = f"; next at {datetime.fromtimestamp(prospect.next_ns // SECOND_NS, UTC):%Y-%m-%d %H:%M:%S} UTC"
     return f"{addresses.shown(prospect.reference)} {told}{when}: {prospect.reason}"

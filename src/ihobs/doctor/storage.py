@@ -39,7 +39,8 @@ def home(examined: Examined) -> Iterator[Finding]:
         found = Home.open(path)
         generation = found.generation()
     except NotFoundError:
-        yield problem("home", f"there is none at {path}", "nothing is recorded yet", "make one with 'ihobs init'")
+        advice = "'ihobs exec', 'ihobs serve' and 'ihobs init' make one"
+        yield problem("home", f"there is none at {path}", "nothing is recorded yet", advice)
         return
     except IhobsError as error:
         yield problem("home", str(error), "nothing can be recorded or evaluated", "see what the message asks for")

@@ -24,6 +24,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 """SQLite's WAL needs shared memory between its users, which these do not give: sqlite.org/wal.html."""
 
+_WHO_MAKES_IT = "'ihobs exec', 'ihobs serve' and 'ihobs init' make it; is IHOBS_HOME right?"
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -45,7 +47,7 @@ class Home:
         try:
             if not (root / "CURRENT").exists():
                 if not create:
-                    raise NotFoundError("home", str(path), "make one with 'ihobs init', or point IHOBS_HOME at yours")
+                    raise NotFoundError("home", str(path), _WHO_MAKES_IT)
                 home._create()
         except OSError as error:
             raise StoreUnavailableError(root, error.strerror or str(error), "choose another with IHOBS_HOME") from error
