@@ -40,12 +40,21 @@ class Watched:
     Attributes:
         events: what happened to incidents since the pass before, whoever did it: for plug-ins.
         deadline_ns: when to look again at the latest; None: when something has changed.
-        opened: whether diagnostics wait to be collected.
+        waits: whether diagnostics wait to be collected.
     """
 
     events: tuple[Event, ...] = ()
     deadline_ns: int | None = None
     waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Glance:
+    """Whether there is something to do; when there will be, as far as known; whether diagnostics wait."""
+
+    has_work: bool
+    next_ns: int | None
+    waits: bool
 
 
 @dataclass
@@ -70,23 +79,23 @@ class Watch:
         told: list[Event] = []
         for _ in range(MAX_ROUNDS):  # what is done now is an event, too, that plug-ins are to hear of
             with self.desk.state.read() as reader:
-                is_idle = not self._has_work(reader, rules)
-            if is_idle:
+                glance = self._glance(reader, rules)
+            if not glance.has_work:
                 break
             with self.desk.session() as session:
                 told += self._work(session, rules)
-        with self.desk.state.read() as reader:
-            next_ns = timers.next_ns(reader, self.desk.policy)
-            return Watched(tuple(told), next_ns, bool(incidents.waiting_parts(reader)))
+        return Watched(tuple(told), glance.next_ns, glance.waits)
 
-    def _has_work(self, reader: sqlite3.Connection, rules: Rules) -> bool:
-        heard = incidents.heard_through(reader)
-        if heard is None or sightings.newest_event_id(reader) != heard:
-            return True
-        due_ns = timers.next_ns(reader, self.desk.policy)
-        if due_ns is not None and due_ns <= self.desk.clock():
-            return True
-        return any(self._is_news(one, held) for one, held in self._sightings(reader, rules))
+    def _glance(self, reader: sqlite3.Connection, rules: Rules) -> _Glance:
+        """Look whether there is anything to do, and until when there will not be."""
+        heard, next_ns = incidents.heard_through(reader), timers.next_ns(reader, self.desk.policy)
+        has_work = (
+            heard is None
+            or sightings.newest_event_id(reader) != heard
+            or (next_ns is not None and next_ns <= self.desk.clock())
+            or any(self._is_news(one, held) for one, held in self._sightings(reader, rules))
+        )
+        return _Glance(has_work, next_ns, incidents.has_waiting_parts(reader))
 
     def _is_news(self, sighting: Sighting, held: SeverityName | None) -> bool:
         """Whether an alert that goes on firing asks for something by its value."""

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from ihobs.errors import NotFoundError
@@ -146,6 +147,13 @@ class Happening:
 _FIELDS = tuple(field.name for field in fields(Incident))
 _COLUMNS = ", ".join(_FIELDS)
 _MARKS = ", ".join("?" * len(_FIELDS))
+_IS_UNRESOLVED = "state IN ('open', 'acknowledged', 'mitigated')"
+_HOLDERS = (
+    f"SELECT alert, {_COLUMNS} FROM incident JOIN incident_alert ON incident = id "  # noqa: S608 - constants
+    f"WHERE ({_IS_UNRESOLVED} OR cleared_ns IS NULL)"
+)
+_LAST_COUNTS = f"{_IS_UNRESOLVED}, opened_ns, id"
+"""The order in which the unresolved ones come last, and of these the newest."""
 
 
 def find(reader: sqlite3.Connection, incident_id: str) -> Incident:
@@ -177,6 +185,16 @@ def newest(database: Database, limit: int) -> list[Incident]:
     with database.read() as reader:
         rows = reader.execute(f"SELECT {_COLUMNS} FROM incident ORDER BY opened_ns DESC, id DESC LIMIT ?", (limit,))  # noqa: S608 - constants
         return [_incident(row) for row in rows]
+
+
+def open_with_key(reader: sqlite3.Connection, join_key: str) -> Incident | None:
+    """Return the newest unresolved incident that alerts of this key belong to."""
+    row = reader.execute(
+        f"SELECT {_COLUMNS} FROM incident WHERE {_IS_UNRESOLVED} AND join_key = ? "  # noqa: S608 - constants
+        "ORDER BY opened_ns DESC, id DESC LIMIT 1",
+        (join_key,),
+    ).fetchone()
+    return None if row is None else _incident(row)
 
 
 def ended_since(reader: sqlite3.Connection, join_key: str, since_ns: int) -> Incident | None:
@@ -232,17 +250,13 @@ def members(reader: sqlite3.Connection, incident_id: str) -> list[Member]:
 
 def holder_of(reader: sqlite3.Connection, alert: str) -> Incident | None:
     """Return the incident that an alert belongs to: an unresolved one, or one that ended while the alert fired."""
-    return holders(reader, alert).get(alert)
+    rows = reader.execute(f"{_HOLDERS} AND alert = ? ORDER BY {_LAST_COUNTS}", (alert,)).fetchall()
+    return _incident(rows[-1][1:]) if rows else None
 
 
-def holders(reader: sqlite3.Connection, alert: str | None = None) -> dict[str, Incident]:
-    """Return the incident that each alert belongs to, or the one of `alert`; the unresolved ones count first."""
-    rows = reader.execute(
-        f"""SELECT alert, {_COLUMNS} FROM incident JOIN incident_alert ON incident = id
-        WHERE (state IN ('open', 'acknowledged', 'mitigated') OR cleared_ns IS NULL) AND (?1 IS NULL OR alert = ?1)
-        ORDER BY state IN ('open', 'acknowledged', 'mitigated'), opened_ns, id""",  # noqa: S608 - constants
-        (alert,),
-    )
+def holders(reader: sqlite3.Connection) -> dict[str, Incident]:
+    """Return the incident that each alert belongs to, as `holder_of` does."""
+    rows = reader.execute(f"{_HOLDERS} ORDER BY {_LAST_COUNTS}")
     return {row[0]: _incident(row[1:]) for row in rows}
 
 
@@ -262,6 +276,17 @@ def deadlines(reader: sqlite3.Connection, incident_id: str) -> list[Deadline]:
         (incident_id,),
     )
     return [Deadline(kind, start, due, state, bool(warned), end) for kind, start, due, state, warned, end in rows]
+
+
+def running_deadlines(reader: sqlite3.Connection) -> dict[str, list[Deadline]]:
+    """Return the deadlines that run, by incident."""
+    found: dict[str, list[Deadline]] = {}
+    rows = reader.execute(
+        "SELECT incident, kind, started_ns, due_ns, warned FROM incident_deadline WHERE state = 'running'"
+    )
+    for incident, kind, started_ns, due_ns, warned in rows:
+        found.setdefault(incident, []).append(Deadline(kind, started_ns, due_ns, warned=bool(warned)))
+    return found
 
 
 def put_deadline(writer: sqlite3.Connection, incident_id: str, one: Deadline) -> None:
@@ -292,6 +317,11 @@ def waiting_parts(reader: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return the pieces that are not collected yet: incident and name, oldest incident first."""
     rows = reader.execute("SELECT incident, name FROM incident_part WHERE state = 'waiting' ORDER BY incident, name")
     return [(row[0], row[1]) for row in rows]
+
+
+def has_waiting_parts(reader: sqlite3.Connection) -> bool:
+    """Return whether some piece is not collected yet."""
+    return reader.execute("SELECT 1 FROM incident_part WHERE state = 'waiting' LIMIT 1").fetchone() is not None
 
 
 def finish_part(writer: sqlite3.Connection, incident_id: str, part: Part) -> bool:
@@ -351,5 +381,11 @@ def _values(incident: Incident) -> list[object]:
 
 def _incident(row: Sequence[Any]) -> Incident:
     named = dict(zip(_FIELDS, row, strict=True))
-    named["chain"] = tuple(Tier(tuple(receivers), after_ns) for receivers, after_ns in json.loads(named["chain"]))
+    named["chain"] = _chain(named["chain"])
     return Incident(**named)
+
+
+@lru_cache(maxsize=256)
+def _chain(text: str) -> tuple[Tier, ...]:
+    """Return a chain of its JSON: most incidents have the same one."""
+    return tuple(Tier(tuple(receivers), after_ns) for receivers, after_ns in json.loads(text))
