@@ -21,7 +21,7 @@ from ihobs.documents import parse
 from ihobs.errors import RefusedError
 from ihobs.incidents.curve import Past, check_is_stored, onset_ns, width_ns
 from ihobs.store.moments import moments
-from ihobs.store.parts import Question
+from ihobs.store.parts import Part, Question
 from ihobs.store.query import call_kinds, group_of
 
 if TYPE_CHECKING:
@@ -46,11 +46,8 @@ COUNTED = frozenset(
 )
 """Metrics that can be made of counts; durations as means only."""
 
-COUNTS = (
-    "runs",
-    "failed_runs",
-    "timed_out_runs",
-    "run_duration_s",
+RUN_COUNTS = ("runs", "failed_runs", "timed_out_runs", "run_duration_s")
+CALL_COUNTS = (
     "calls",
     "failed_calls",
     "timed_out_calls",
@@ -63,13 +60,20 @@ COUNTS = (
     "unpriced_calls",
     "usage_missing_calls",
 )
-"""What of the counts is written, when there is any; the names are those of the notation."""
+"""What of runs, and of calls, is written when there is any; the names are those of the notation."""
+
+OF_RUNS = frozenset({"error_rate", "response_time", "throughput", "timeout_rate"})
+"""Metrics that are of runs, unless their rule says `of:` what else."""
 
 LEAD_NS = 15 * MINUTE_NS
 """How much of the good time before is written, beyond the rule's window: nothing must fire there."""
 
 LONGEST_NS = 6 * HOUR_NS
 """So much of what followed its opening is written at most."""
+
+STEPS_NS = (60 * SECOND_NS, 30 * SECOND_NS, 10 * SECOND_NS)
+PARTS = 6
+"""Values are as far apart as is fine enough to tell a sixth of the time in which it must be noticed."""
 
 LINE = 100
 """Columns of a line of values."""
@@ -134,9 +138,12 @@ def export(telemetry: Database, settings: Settings, rules: RuleSet, watched: Wat
         StoreUnavailableError: the telemetry database cannot be read.
     """
     check_is_stored(watched.rule)
-    span = _span(telemetry, settings, watched, now_ns)
-    took_s = (watched.incident.opened_ns - span.began_ns) / SECOND_NS
-    within_s = _within_s(watched, took_s, span.step_ns / SECOND_NS)
+    began_ns = _began_ns(telemetry, settings, watched)
+    kept_ns = width_ns(telemetry, began_ns - round(watched.rule.window_s * SECOND_NS) - LEAD_NS)
+    took_s = (watched.incident.opened_ns - began_ns) / SECOND_NS
+    within_s = _within_s(watched, took_s, kept_ns / SECOND_NS)
+    fitting = (one for one in STEPS_NS if one * PARTS <= within_s * SECOND_NS)
+    span = _span(watched, began_ns, max(kept_ns, next(fitting, 0)), now_ns)
     series = _counts(telemetry, watched.rule, span)
     if not _is_counted(watched.rule):
         series = _metric(Past(telemetry, settings, span.start_ns, span.end_ns), watched, span)
@@ -149,14 +156,18 @@ def export(telemetry: Database, settings: Settings, rules: RuleSet, watched: Wat
     return Exported(text, name, span.began_ns, took_s, within_s, run(test, rules, settings).failures)
 
 
-def _span(telemetry: Database, settings: Settings, watched: Watched, now_ns: int) -> _Span:
+def _began_ns(telemetry: Database, settings: Settings, watched: Watched) -> int:
+    """Return when what was wrong began, by the numbers; else since when the alert fired."""
+    incident = watched.incident
+    past = Past(telemetry, settings, incident.opened_ns, incident.opened_ns)
+    found = onset_ns(past, watched.rule, watched.by)
+    return min(incident.began_ns, incident.opened_ns) if found is None else found
+
+
+def _span(watched: Watched, began_ns: int, step_ns: int, now_ns: int) -> _Span:
     """Return which time to write: some good time, all of the bad, and what it takes to see that it is over."""
     incident, rule = watched.incident, watched.rule
-    past = Past(telemetry, settings, incident.opened_ns, incident.opened_ns)
-    began_ns = onset_ns(past, rule, watched.by)
-    began_ns = min(incident.began_ns, incident.opened_ns) if began_ns is None else began_ns
     window_ns = round(rule.window_s * SECOND_NS)
-    step_ns = width_ns(telemetry, began_ns - window_ns - LEAD_NS)
     start_ns = (began_ns - window_ns - LEAD_NS) // step_ns * step_ns
     calm_ns = window_ns + round((rule.for_s + rule.keep_firing_for_s) * SECOND_NS) + LEAD_NS
     ended_ns = incident.resolved_ns if incident.resolved_ns is not None else now_ns
@@ -184,24 +195,26 @@ def _counts(telemetry: Database, rule: Rule, span: _Span) -> Series:
     of = None if rule.of == "run" else rule.of
     question = Question(by, tuple(sorted(rule.where.items())), call_kinds(by, of), durations=False)
     length = (span.end_ns - span.start_ns) // span.step_ns + 1
-    found: Series = {}
+    parts: dict[int, Part] = {}
     first_s = (span.start_ns - span.step_ns) // SECOND_NS
     for moment in moments(telemetry, question, first_s, span.end_ns // SECOND_NS):
         index = -(-(moment.end_s * SECOND_NS - span.start_ns) // span.step_ns)
-        if not 0 <= index < length:
-            continue
-        for place in moment.part.sums:
+        parts.setdefault(index, Part()).add(moment.part)
+    names = RUN_COUNTS if rule.of == "run" and rule.metric in OF_RUNS else CALL_COUNTS
+    found: Series = {}
+    for index, part in parts.items():
+        for place in part.sums if 0 <= index < length else ():
             labels = tuple((name, value) for name, value in zip(by, place, strict=True) if value)
-            for name, value in _figures(group_of(question, place, moment.part)):
+            for name, value in _figures(group_of(question, place, part), names):
                 found.setdefault(("count", name, labels), [None] * length)[index] = value
     return {key: values for key, values in found.items() if any(values)}
 
 
-def _figures(group: MetricGroup) -> Iterator[tuple[str, float]]:
+def _figures(group: MetricGroup, names: Sequence[str]) -> Iterator[tuple[str, float]]:
     sums = group.counters
-    durations = {"run_duration_s": group.run_durations.mean_s(), "call_duration_s": group.call_durations.mean_s()}
-    for name in COUNTS:
-        value = sums.cost_nano_usd / 1e9 if name == "cost_usd" else durations.get(name, getattr(sums, name, None))
+    means = {"run_duration_s": group.run_durations.mean_s(), "call_duration_s": group.call_durations.mean_s()}
+    for name in names:
+        value = sums.cost_nano_usd / 1e9 if name == "cost_usd" else means.get(name, getattr(sums, name, None))
         if value is not None:
             yield name, float(value)
 
@@ -249,7 +262,8 @@ def _is_over(watched: Watched, span: _Span) -> bool:
 
 def _order(item: tuple[tuple[str, str, Labels], Values]) -> tuple[Labels, int]:
     (_, what, labels), _values = item
-    return labels, COUNTS.index(what) if what in COUNTS else -1
+    names = (*RUN_COUNTS, *CALL_COUNTS)
+    return labels, names.index(what) if what in names else -1
 
 
 def _flow(labels: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ihobs.incidents.record import Record
     from ihobs.store.state.actions import Action, Review
 
+LEAST_USD = 0.001
 MAX_TEXT_CHARS = 400
 """Of a line of the timeline; the whole text is in `ihobs incidents export`."""
 
@@ -126,11 +127,17 @@ def _named(impact: Impact, count: int | None) -> str:
 
 def _money(impact: Impact, usd: float) -> str:
     least = f" at least: {impact.unpriced_calls} calls have no known price" if impact.unpriced_calls else ""
-    return f"${usd:,.2f}{least}" if usd >= 1 or not usd else f"${usd:.2g}{least}"
+    return f"{_usd(usd)}{least}"
 
 
 def _usual_cost(impact: Impact) -> str:
-    return "" if impact.usual_cost_usd is None else f"; ${impact.usual_cost_usd:,.2g} in as much time the day before"
+    return "" if impact.usual_cost_usd is None else f"; {_usd(impact.usual_cost_usd)} in as much time the day before"
+
+
+def _usd(usd: float) -> str:
+    if usd >= 1 or usd == 0:
+        return f"${usd:,.2f}"
+    return f"${usd:.2g}" if usd >= LEAST_USD else "less than $0.001"
 
 
 def _timeline(contents: Contents) -> Iterator[str]:
