@@ -136,13 +136,20 @@ def test_attributes_of_bytes_are_base64_and_not_a_number_is_null(filled, ihobs):
 
 @pytest.mark.parametrize(
     ("prefix", "code", "told"),
-    [("f", 3, "no trace 'f'"), ("0", 2, "begins several trace ids"), ("xyz", 2, "is not a trace id")],
+    [("f", 3, "no trace 'f'"), ("0", 2, "begins several trace ids"), ("xyz", 2, "is no trace id")],
 )
 def test_an_id_that_names_no_single_trace_is_refused(filled, ihobs, prefix, code, told):
     filled.span("job", 1, trace=1, kind="workflow").span("job", 1, trace=2, kind="workflow").store()
     result = ihobs("traces", "show", prefix)
     assert result.exit_code == code
     assert told in result.stderr
+
+
+def test_latest_is_the_trace_that_ended_last(filled, ihobs):
+    assert ihobs("traces", "show", "latest").exit_code == 3
+    filled.span("old", 1, trace=1, kind="workflow", ago_s=100).span("new", 1, trace=2, kind="workflow").store()
+    for command in ("show", "explain"):
+        assert read(ihobs("traces", command, "latest", "--json"))["trace_id"].endswith("2")
 
 
 def test_the_summary_says_runs_failures_tokens_and_cost(failing):

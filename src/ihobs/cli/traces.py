@@ -67,7 +67,7 @@ def list_(app: AppContext, *, failed: bool, limit: int, since: str | None, as_js
 @json_option
 @click.pass_obj
 def show(app: AppContext, trace: str, *, attributes: bool, limit: int, as_json: bool) -> None:
-    """Show the trace whose id begins with TRACE as a waterfall.
+    """Show the trace whose id begins with TRACE, or the `latest`, as a waterfall.
 
     A larger trace is cut down to its runs, its failures and its longest spans. JSON holds all spans, with all
     attributes whole.

@@ -23,6 +23,9 @@ SUMMARY = (
     "trace_id, start_ns, end_ns, spans, failed_spans, runs, failed_runs, workflow, service, input_tokens, "
     "output_tokens, cost_nano_usd, unpriced_calls"
 )
+LATEST = "latest"
+"""Names the trace that ended last, where others are named by the first digits of their ids."""
+
 _TRACE_ID_DIGITS = 32
 
 
@@ -118,13 +121,16 @@ def recent_traces(
 
 
 def find_trace(database: Database, prefix: str) -> TraceDetail:
-    """Return the trace whose hexadecimal id begins with `prefix`.
+    """Return the trace whose hexadecimal id begins with `prefix`; of `LATEST`, the one that ended last.
 
     Raises:
         InvalidInputError: not hexadecimal, or several traces begin so.
         NotFoundError: none does.
     """
-    low, high = _id_range(prefix)
+    newest = recent_traces(database, limit=1) if prefix == LATEST else []
+    if prefix == LATEST and not newest:
+        raise NotFoundError("trace", prefix, "none is kept yet")
+    low, high = _id_range(newest[0].trace_id if newest else prefix)
     with database.read() as connection:
         rows = connection.execute(
             f"SELECT no, {SUMMARY} FROM trace WHERE trace_id >= ? AND trace_id <= ? LIMIT 2",  # noqa: S608 - our own names
@@ -133,7 +139,7 @@ def find_trace(database: Database, prefix: str) -> TraceDetail:
         if not rows:
             raise NotFoundError("trace", prefix, "see 'ihobs traces list'")
         if len(rows) > 1:
-            raise InvalidInputError(f"'{prefix}'", "begins several trace ids", "give more digits")
+            raise InvalidInputError("TRACE", f"'{prefix}' begins several trace ids", "give more digits")
         trace_no = rows[0][0]
         spans = load_spans(connection, trace_no, Numbers("shape", Shape))
         contents, kept = _contents(connection, trace_no, rows[0][1])
@@ -144,7 +150,9 @@ def _id_range(prefix: str) -> tuple[bytes, bytes]:
     text = prefix.lower().replace("-", "")
     if not re.fullmatch(f"[0-9a-f]{{1,{_TRACE_ID_DIGITS}}}", text):
         raise InvalidInputError(
-            f"'{prefix}'", "is not a trace id", "give its first hexadecimal digits, as 'ihobs traces list' shows them"
+            "TRACE",
+            f"'{prefix}' is no trace id",
+            "give its first digits, as 'ihobs traces list' shows them, or 'latest'",
         )
     return bytes.fromhex(text.ljust(_TRACE_ID_DIGITS, "0")), bytes.fromhex(text.ljust(_TRACE_ID_DIGITS, "f"))
 
