@@ -19,6 +19,12 @@ pytestmark = pytest.mark.peer
 HERE = Path(__file__).parent
 NODE_FILES = HERE / "node"
 APP = REPOSITORY / "examples" / "langgraph_app.py"
+LANGSMITH = {
+    "LANGSMITH_TRACING": "true",
+    "LANGSMITH_TRACING_MODE": "otel",
+    "LANGSMITH_API_KEY": "not-a-key",
+    "LANGSMITH_ENDPOINT": "http://127.0.0.1:9",  # nothing may leave the machine, whatever it asks its service for
+}
 FILES = ("any-agent.otlp.jsonl.gz", "langgraph/openinference_langgraph_error.json")
 
 
@@ -149,8 +155,7 @@ def test_curl_with_a_file_of_protobuf(home, traces_dir, tmp_path, is_compressed)
 def test_langsmith_in_its_opentelemetry_mode(home, tmp_path):
     written = tmp_path / "spans.pb"
     with serving(home) as (_, url):
-        variables = {"LANGSMITH_TRACING": "true", "LANGSMITH_TRACING_MODE": "otel", "LANGSMITH_API_KEY": "not-a-key"}
-        run(sys.executable, HERE / "langsmith_app.py", APP, written, OTEL_EXPORTER_OTLP_ENDPOINT=url, **variables)
+        run(sys.executable, HERE / "langsmith_app.py", APP, written, OTEL_EXPORTER_OTLP_ENDPOINT=url, **LANGSMITH)
         expected = imported(tmp_path / "imported", written)
         assert until(lambda: totals(home) == expected), differences(totals(home), expected)
     assert spans(home) == sum(len(s.spans) for r in requests_of(written) for s in r.scope_spans) > 0
