@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | bench; each builds .venv first, from requirements.lock.
+# make demo | test | test-all | fuzz | lint | bench; each builds .venv first, from requirements.lock.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 PEERS := curl:curl node:nodejs npm:npm
 PEERS_S := 180  # how long apt-get may take
 
-.PHONY: demo test test-all lint bench lock peers clean
+.PHONY: demo test test-all fuzz lint bench lock peers clean
 
 demo: $(VENV)/.synced
 	$(BIN)/ihobs demo
@@ -25,6 +25,10 @@ test: $(VENV)/.synced
 # Everything: also the tests that need other programs, which are installed when we may.
 test-all: test peers
 	$(BIN)/pytest -q -n auto --dist loadfile -m peer
+
+# A hundred thousand damaged bodies against one server; make test sends two thousand.
+fuzz: $(VENV)/.synced
+	IHOBS_FUZZ=100000 $(BIN)/pytest -q -s tests/fuzz
 
 lint: $(VENV)/.synced
 	$(BIN)/ruff check .
