@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ihobs.alerts.suites import Suite
 
 SUFFIXES = (".yaml", ".yml")
+RUNBOOKS = (".runbook.yaml", ".runbook.yml")
+"""These are collected by `ihobs.pytest_runbooks`."""
+
 CONFIG_NAME, DIRECTORY = "ihobs.yaml", "rules"
 
 
@@ -73,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect a file that was named, or that is where rules are."""
-    if file_path.suffix not in SUFFIXES:
+    if file_path.suffix not in SUFFIXES or file_path.name.endswith(RUNBOOKS):
         return None
     is_wanted = parent.config.getoption("--ihobs-rules") and (
         file_path.name == CONFIG_NAME or file_path.parent.name == DIRECTORY

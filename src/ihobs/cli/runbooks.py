@@ -12,6 +12,7 @@ from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.runbook_room import library_of
+from ihobs.cli.runbooks_test import test
 from ihobs.cli.tables import Column, table
 from ihobs.documents import DocumentInvalidError
 from ihobs.errors import EXIT_INVALID
@@ -29,7 +30,10 @@ MARKS = {"read": "reads", "notify": "tells", "change": "CHANGES", "manual": "ask
 
 @click.group(cls=Group)
 def runbooks() -> None:
-    """List, check and look at runbooks."""
+    """List, check, test and look at runbooks."""
+
+
+runbooks.add_command(test)
 
 
 @runbooks.command("list")
