@@ -14,7 +14,19 @@ from ihobs.redact.text import secrets_in
 from ihobs.runbooks.building import NEVER
 from ihobs.runbooks.expressions import Expression, ExpressionError, is_template, parse_template
 from ihobs.runbooks.inference import Judge, type_of
-from ihobs.runbooks.model import Action, Attempt, Choice, Loop, Node, Parallel, Runbook, actions, walk
+from ihobs.runbooks.kinds.people import QUESTIONS
+from ihobs.runbooks.model import (
+    DEFAULT_TIMEOUT_S,
+    Action,
+    Attempt,
+    Choice,
+    Loop,
+    Node,
+    Parallel,
+    Runbook,
+    actions,
+    walk,
+)
 from ihobs.schemas import findings_in
 
 if TYPE_CHECKING:
@@ -56,6 +68,7 @@ LOOP: JsonSchema = {
 }
 NAMES_OF_OURS = frozenset({"inputs", "run", "steps", "secret", "error", "event", "env"})
 WORDS = frozenset({"true", "false", "none", "and", "or", "not", "in", "is", "if", "else"})
+RUNBOOK_ID = re.compile(r"[a-z][a-z0-9-]{0,59}")
 SECRET_KEY = re.compile(r"auth|cookie|password|passwd|secret|token|api[-_]?key", re.IGNORECASE)
 
 
@@ -226,7 +239,11 @@ class Checker:
         self._special(node, at)
 
     def _special(self, node: Action, at: At) -> None:
+        """Check what only some kinds of steps have."""
         given = node.parameters
+        if node.kind in {"call", *QUESTIONS} and (node.retry.attempts > 1 or node.timeout_s != DEFAULT_TIMEOUT_S):
+            hint = "give 'expires'" if node.kind in QUESTIONS else "they are of the steps of the runbook that is called"
+            self.builder.say(node.at, f"{node.kind} has neither timeout nor retry", hint)
         if node.kind == "end" and not is_template(given.get("state")):
             if given.get("state") not in self.runbook.end_states:
                 known = ", ".join(self.runbook.end_states)
@@ -234,6 +251,10 @@ class Checker:
                 self.builder.say(at, f"there is no end state {given.get('state')!r}", hint)
         elif node.kind == "call" and is_template(given.get("runbook")):
             self.builder.say(at, "the runbook that is called must be known beforehand", "use switch")
+        elif node.kind == "call" and not RUNBOOK_ID.fullmatch(str(given.get("runbook"))):
+            self.builder.say(
+                at, f"{given.get('runbook')!r} is no id of a runbook", "runbooks are called by id, not by file"
+            )
         elif node.kind == "ask" and isinstance(given.get("schema"), Mapping):
             self._schema(given["schema"], (*at, "schema"))
 

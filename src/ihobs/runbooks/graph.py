@@ -170,7 +170,10 @@ class _Drawing:
         self.edges(ends, name)
         after = self.steps(node.steps, [(name, "")])
         failed: list[End] = [(name, "fails: undo")]
-        after += self.steps(node.rescue, failed) if node.rescue else failed
+        rescued = self.steps(node.rescue, failed) if node.rescue else failed
+        if not rescued and node.always:  # it fails again, or ends the run: `always` comes all the same
+            rescued = [(name, "fails: undo, rescue")]
+        after += rescued
         return self.steps(node.always, after)
 
 
