@@ -154,6 +154,13 @@ def test_every_arrow_is_used_and_every_room_exists():
     assert rooms - set().union(*FLOORS) == set()
 
 
+def test_the_document_names_every_room_on_its_floor():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for floor, rooms in enumerate(FLOORS):
+        [line] = re.findall(rf"^\| {floor} \|.*$", text, re.MULTILINE)
+        assert rooms - {"demo"} <= set(re.findall(r"`(\w+)/?`", line))  # demo has a row of its own
+
+
 @each(PLUGINS)
 def test_plugins_import_only_what_is_public(path):
     own = path.relative_to(ROOT / "plugins").parts[0]
