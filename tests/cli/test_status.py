@@ -120,6 +120,17 @@ def test_an_imported_file_needs_no_duties_process(filled, ihobs):
     assert ihobs("status").exit_code == 0
 
 
+def test_an_incident_that_goes_on_is_a_finding(filled, ihobs):
+    ihobs("incidents", "open", "search is slow", "--severity", "P2")
+    result = ihobs("status", "--json")
+    assert result.exit_code == 1
+    [one] = read(result)["incidents"]
+    assert read(result)["findings"] == ["1 incident not resolved; see 'ihobs incidents list'"]
+    assert f"P2 {one['id']} open: search is slow" in ihobs("status").stdout
+    ihobs("incidents", "resolve", "latest", "faster now")
+    assert ihobs("status").exit_code == 0
+
+
 def test_firing_alerts_and_rules_that_cannot_be_evaluated_are_findings(filled, ihobs):
     event = Event("alert.firing", 1, "firing-rule", "critical", "ok", "text", {})
     rows = [alert("firing"), alert("pending"), alert("resolved")]

@@ -68,6 +68,21 @@ def test_all_of_it_is_frozen_and_says_when(world, seeing):
     assert {path.stat().st_mode & 0o777 for path in (world.home.path / "incidents" / one).iterdir()} == {0o600}
 
 
+def test_versions_that_spans_tell_of_stand_among_the_changes(world, seeing):
+    with TelemetryStore(world.home, clock=world.clock) as store:
+        for ago_s, version in ((3000, "1.4"), (1000, "1.4"), (60, "1.5")):
+            world.clock.advance(-ago_s)
+            message = request(world.clock(), Run())
+            message.resource_spans[0].resource.attributes.add(key="service.version").value.string_value = version
+            store.ingest(message)
+            world.clock.advance(ago_s)
+    world.alert("error_rate", "critical", 0.6)
+    seeing.complete()
+    found = read(world, world.one().id, "changes")["data"]["versions"]
+    assert [(one["service"], one["version"]) for one in found] == [("insighthub", "1.4"), ("insighthub", "1.5")]
+    assert found[1]["seen_ns"] == world.clock() - 60 * 10**9
+
+
 def test_what_is_frozen_stays_as_it_was(world, seeing):
     world.alert("error_rate", "critical", 0.6)
     seeing.complete()

@@ -8,7 +8,7 @@ from tests.delivery.conftest import Pager
 import ihobs_notifier
 from ihobs.delivery.addresses import Addresses
 from ihobs.delivery.outbox import Outbox
-from ihobs.delivery.policy import Policy, logs
+from ihobs.delivery.policy import Policy, logs, policy_of
 from ihobs.delivery.sending import Sender
 from ihobs.incidents import people
 from ihobs.matchers import parse
@@ -115,6 +115,11 @@ def test_routes_and_silences_know_the_labels_of_incidents(telling, pager):
     telling.passes(61)
     assert of_incidents(pager, "pager:on-call") == []
     assert "error_rate is critical" in pager.titles("pager:on-call")
+
+
+def test_who_is_named_for_incidents_is_among_the_receivers_that_can_be_tested(telling):
+    named = policy_of(telling.settings, telling.home).references()
+    assert {"pager:cto", "pager:first", "pager:second"} <= set(named)
 
 
 def test_what_is_told_survives_a_restart_and_is_told_once(telling, pager):

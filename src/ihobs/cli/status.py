@@ -11,6 +11,7 @@ import click
 
 from ihobs.cli.disk import disk_figures, disk_text, is_urgent
 from ihobs.cli.forwarded import destination_figures, destination_findings, destination_lines
+from ihobs.cli.inert import inert
 from ihobs.cli.moments import NO_DATA, shown
 from ihobs.cli.output import emit_json, json_option
 from ihobs.cli.spooled import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ihobs.store.home import Home
     from ihobs.store.losses import Loss
     from ihobs.store.redaction import Removed
+    from ihobs.store.state.incidents import Incident
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Status:
         active_workflows: running now, as the processes that run them say.
         alerts: None: no rule has been evaluated yet.
         destinations: how far those are that are configured.
+        incidents: those that go on, the oldest first.
         evaluated_until_ns: when the last duties process ended in good order; None: none did.
     """
 
@@ -81,6 +84,7 @@ class Status:
     active_workflows: int
     alerts: AlertCount | None
     destinations: tuple[Backlog, ...] = ()
+    incidents: tuple[Incident, ...] = ()
     evaluated_until_ns: int | None = None
 
     @property
@@ -146,12 +150,15 @@ def read_status(app: AppContext, now_ns: int) -> Status:
         active_workflows=active_workflows(telemetry, now_ns=now_ns) if telemetry else 0,
         alerts=_alerts(home, now_ns) if sizes["state"] is not None else None,
         destinations=tuple(one for one in backlogs(telemetry) if one.active) if telemetry else (),
+        incidents=_incidents(home) if sizes["state"] is not None else (),
         evaluated_until_ns=_evaluated_until_ns(home) if sizes["state"] is not None else None,
     )
 
 
 def findings(found: Status, now_ns: int) -> Iterator[str]:
     """Yield what needs attention, worst first."""
+    if found.incidents:
+        yield f"{plural(len(found.incidents), 'incident')} not resolved; see 'ihobs incidents list'"
     if found.alerts and found.alerts.firing:
         yield f"{plural(found.alerts.firing, 'alert')} firing; see 'ihobs alerts list'"
     if found.alerts and found.alerts.unhealthy_rules:
@@ -199,6 +206,15 @@ def _alerts(home: Home, now_ns: int) -> AlertCount:
     return AlertCount(states.count("firing"), states.count("pending"), unhealthy, letters)
 
 
+def _incidents(home: Home) -> tuple[Incident, ...]:
+    from ihobs.incidents.lifecycle import UNRESOLVED
+    from ihobs.store.state.incidents import in_states
+    from ihobs.store.state.migrations import open_state
+
+    with open_state(home).read() as reader:
+        return tuple(in_states(reader, UNRESOLVED))
+
+
 def _figures(found: Status, now_ns: int) -> dict[str, object]:
     """Return the status with the names that `--json` promises."""
     telemetry = found.telemetry
@@ -219,6 +235,7 @@ def _figures(found: Status, now_ns: int) -> dict[str, object]:
         ],
         "active_workflows": found.active_workflows,
         "alerts": found.alerts,
+        "incidents": [{"id": one.id, "severity": one.severity, "state": one.state} for one in found.incidents],
         "destinations": [destination_figures(one) for one in found.destinations],
         "spool": spool_figures(found.spooled),
         "dropped": loss_figures(found.losses),
@@ -268,6 +285,8 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
         yield "alerts", f"{count(found.alerts.firing)} firing, {count(found.alerts.pending)} pending"
     else:
         yield "alerts", "no rule was evaluated yet"
+    for one in found.incidents:
+        yield "incident", f"{one.severity} {one.id} {one.state}: {inert(one.title)}"
     yield from destination_lines(found.destinations)
     yield from spool_lines(found.spooled)
     yield from loss_lines(found.losses)

@@ -53,6 +53,7 @@ class Policy:
     Attributes:
         channels: level -> references, for what no route has kept for itself.
         routes: in their order. fallback: who is told when others fail.
+        for_incidents: who hears of incidents beside them: leadership, and the escalation chain.
     """
 
     channels: Mapping[str, Sequence[str]]
@@ -60,6 +61,7 @@ class Policy:
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     routes: tuple[RouteSettings, ...] = ()
     inhibitions: tuple[InhibitSettings, ...] = STANDING_INHIBITIONS
+    for_incidents: tuple[str, ...] = ()
 
     def addresses(self, labels: Mapping[str, str]) -> list[Address]:
         """Return where an alert belongs; of two routes to one receiver, the first counts."""
@@ -85,7 +87,7 @@ class Policy:
         """Return every receiver that is named, without repetition."""
         named = [one for references in self.channels.values() for one in references]
         named += [one for route in self.routes for one in route.receivers]
-        return list(dict.fromkeys([*named, *self.fallback]))
+        return list(dict.fromkeys([*named, *self.for_incidents, *self.fallback]))
 
     def _fitting(self, labels: Mapping[str, str]) -> Iterator[tuple[RouteSettings | None, Sequence[str]]]:
         for route in self.routes:
@@ -104,7 +106,9 @@ def policy_of(settings: Settings, home: Home, receivers: Mapping[str, Sequence[s
         return Policy(receivers, fallback, settings.delivery, (), (*STANDING_INHIBITIONS, *settings.inhibit))
     channels = {level: settings.channels.get(level, ways) for level in LEVELS}
     inhibitions = (*STANDING_INHIBITIONS, *settings.inhibit)
-    return Policy(channels, fallback, settings.delivery, settings.routes, inhibitions)
+    chain = [reference for tier in settings.incidents.chain for reference in tier.receivers]
+    named = (*settings.incidents.leadership, *chain)
+    return Policy(channels, fallback, settings.delivery, settings.routes, inhibitions, named)
 
 
 def logs(home: Home) -> tuple[str, ...]:
