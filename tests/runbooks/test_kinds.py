@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ihobs.config import load
+from ihobs.errors import RefusedError
 from ihobs.runbooks.journal import MemoryJournal
 from ihobs.runbooks.kinds.own import own_kinds
 from ihobs.runbooks.kinds.surroundings import Allowed, Surroundings
@@ -19,7 +20,7 @@ from ihobs.runbooks.library import Library
 from ihobs.runbooks.masking import stand_ins
 from ihobs.runbooks.performing import Examples, Timing
 from ihobs.runbooks.registry import Kinds
-from ihobs.runbooks.running import Desk, Request, Walk, new_run
+from ihobs.runbooks.running import Desk, Request, Walk, lock_of, new_run
 from ihobs.store.home import Home
 from ihobs.store.schema import open_telemetry
 from ihobs.store.state import alerts, controls, runs, silences
@@ -289,3 +290,32 @@ def test_a_secret_that_a_program_prints_is_masked_in_every_sink(tmp_path):
     bench.state.close()
     files = [file for file in bench.home.path.rglob("*") if file.is_file()]
     assert not [file for file in files if b"s3cr3t" in file.read_bytes()]
+
+
+def test_a_run_that_is_cancelled_meanwhile_stops_the_step_that_is_under_way(tmp_path):
+    bench = Bench(tmp_path, commands=("sleep",))
+    (tmp_path / "t.runbook.yaml").write_text(
+        "id: t\ntitle: t\nsteps:\n"
+        "  - id: x\n"
+        "    try: [{id: a, command: [sleep, 60], idempotent: true, retry: {max: 5, backoff: 1ms}}]\n"
+        "    rescue: [{id: r, set: {x: 1}}]\n    always: [{id: z, set: {x: 1}}]\n"
+    )
+    run = bench.desk.start(bench.library.find("t"), Request({}, "alice"))
+
+    def watch(event):
+        if event.name == "intent":
+            bench.desk.cancel(run.id, by="bob")
+
+    result = bench.desk.walk(run, watch=watch)
+    assert (result.status, result.error["message"]) == ("cancelled", "cancelled by bob")
+    outcomes = [event.path for event in runs.events(bench.state, run.id) if event.name == "outcome"]
+    assert outcomes == ["a", "z"]
+
+
+def test_two_processes_never_walk_the_same_run(tmp_path):
+    bench = Bench(tmp_path)
+    (tmp_path / "t.runbook.yaml").write_text("id: t\ntitle: t\nsteps: [{id: a, set: {x: 1}}]\n")
+    run = bench.desk.start(bench.library.find("t"), Request({}, "alice"))
+    with bench.home.locked(lock_of(run.id)), pytest.raises(RefusedError, match="is under way in process"):
+        bench.desk.walk(run)
+    assert bench.desk.walk(run).status == "succeeded"

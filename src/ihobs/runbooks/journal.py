@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ihobs.clock import Clock, now_ns
 from ihobs.errors import StoreUnavailableError
 from ihobs.store.state import runs
 from ihobs.store.state.runs import Ending, RunEvent, Within
@@ -15,6 +17,10 @@ from ihobs.store.wake import notify
 
 if TYPE_CHECKING:
     from ihobs.store.database import Database
+
+
+LOOK_EVERY_NS = 50_000_000
+"""How soon a run notices that it is cancelled; every step asks, and most are quicker than a look."""
 
 
 class Journal(Protocol):
@@ -39,7 +45,8 @@ class StoredJournal:
 
     database: Database
     run_id: str
-    _seen: int | None = None
+    clock: Clock = now_ns
+    _looked_ns: int | None = None
     _stopper: str | None = None
 
     def events(self) -> Sequence[RunEvent]:
@@ -58,14 +65,12 @@ class StoredJournal:
         return runs.end(self.database, self.run_id, ending)
 
     def cancelled_by(self) -> str | None:
-        """Return who wants the run to stop; it looks only when somebody has written since it last did."""
-        try:
-            version = self.database.data_version()
-            if version != self._seen:
+        """Return who wants the run to stop; it looks at most every `LOOK_EVERY_NS`."""
+        now = self.clock()
+        if self._looked_ns is None or not 0 <= now - self._looked_ns < LOOK_EVERY_NS:
+            self._looked_ns = now
+            with contextlib.suppress(StoreUnavailableError):  # it looks again soon; events are written or fail
                 self._stopper = runs.cancelled_by(self.database, self.run_id)
-                self._seen = version
-        except StoreUnavailableError:  # it is asked again soon; what matters is written elsewhere
-            return self._stopper
         return self._stopper
 
 

@@ -271,7 +271,7 @@ class Desk:
 
     def _walk(self, run: Run, approver: str, watch: Watcher) -> Result:
         library = self.library.keeping(run.definitions)
-        journal = StoredJournal(self.database, run.id)
+        journal = StoredJournal(self.database, run.id, self.timing.clock)
         if len(journal.events()) > 1:
             runs.resume(self.database, run.id, RunEvent("resumed", self.timing.clock(), fields={"by": approver}))
         walk = Walk(
