@@ -11,6 +11,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -23,6 +24,7 @@ from ihobs.cli import main
 from ihobs.clock import MINUTE_NS, SECOND_NS
 from ihobs.config import load
 from ihobs.incidents import people
+from ihobs.incidents.answers import from_file
 from ihobs.incidents.policy import policy_of
 from ihobs.incidents.session import Desk
 from ihobs.incidents.watch import Watch
@@ -258,3 +260,21 @@ def test_the_questions_are_asked_on_a_terminal(lived, directory):
     assert [(one["text"], one["priority"], one["question"]) for one in shown["actions"]] == [
         ("alert sooner", "high", "detection")
     ]
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "incident"
+
+
+@pytest.mark.parametrize(("rules", "exit_code"), [("before", 1), ("after", 0)])
+def test_the_incident_of_the_examples_is_noticed_by_the_better_rule_only(rules, exit_code):
+    config = EXAMPLE / rules / "ihobs.yaml"
+    result = CliRunner().invoke(main, ["--config", str(config), "rules", "test", str(EXAMPLE / "imports_fail.yaml")])
+    assert result.exit_code == exit_code, result.output
+    assert ("inactive, not firing" in result.output or "pending, not firing" in result.output) is bool(exit_code)
+
+
+def test_the_answers_of_the_examples_are_valid():
+    found = from_file(EXAMPLE / "answers.yaml", 0, None)
+    assert (found.missing(), len(found.planned)) == ([], 2)
+    file, _, name = found.planned[0].test.partition("::")
+    assert f'name: "{name}"' in (EXAMPLE / file).read_text()
