@@ -22,9 +22,9 @@ def traces_dir():
     return path
 
 
-def program(name):
+def program(name, path=None):
     """Return where a program is; without it the test is skipped."""
-    found = shutil.which(name)
+    found = shutil.which(name, path=path)
     return found or pytest.skip(f"{name} is not installed")
 
 
@@ -53,6 +53,6 @@ def install():
             pytest.skip(f"{command[0]} did not install within {INSTALL_S} s")
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.strip()]
-            pytest.skip(f"{Path(command[0]).name} could not install: {said[-1] if said else done.returncode}")
+            pytest.skip(f"{Path(command[0]).name} could not install: {said[0] if said else done.returncode}")
 
     return install_into

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.peers.conftest import program
 from tests.peers.phoenix import VERSION, running
 from tests.peers.serving import ihobs, serving, until
 
@@ -37,7 +38,7 @@ LOOKS_S = 2.0
 
 @pytest.fixture(scope="module")
 def phoenix(install, tmp_path_factory):
-    uv = str(Path(sys.executable).parent / "uv")
+    uv = program("uv", os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     directory = install(
         "phoenix",
         VERSION,
