@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from ihobs.cli.who import who
 from ihobs.errors import EXIT_INVALID, EXIT_NOT_FOUND
 
 
@@ -54,3 +55,11 @@ def test_what_cannot_be_is_refused(controls, arguments, exit_code, text):
     result = controls(*arguments)
     assert result.exit_code == exit_code
     assert text in result.stderr
+
+
+def test_who_acts_is_the_one_that_is_named_and_a_container_without_users_is_no_fault(monkeypatch):
+    def without_users():
+        raise KeyError("getpwuid(): uid not found: 1001")
+
+    monkeypatch.setattr(getpass, "getuser", without_users)
+    assert (who("ann"), who()) == ("ann", "unknown")

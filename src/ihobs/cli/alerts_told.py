@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown, window_ns
 from ihobs.cli.output import emit_json, json_option
+from ihobs.cli.who import who
 from ihobs.clock import SECOND_NS, isoformat
 from ihobs.delivery.addresses import Addresses
 from ihobs.delivery.policy import policy_of
@@ -52,7 +52,7 @@ def ack(app: AppContext, alert: str, *, for_: str, reason: str, author: str | No
     firing = [key for key in _keys(state, alert) if key in rows and rows[key].level != "ok"]
     if not firing:
         raise NotFoundError("firing alert", alert, "see 'ihobs alerts list'")
-    given = [_given(state, key, author or getpass.getuser(), reason, (now_ns, until_ns)) for key in firing]
+    given = [_given(state, key, who(author), reason, (now_ns, until_ns)) for key in firing]
     for one in given:
         acknowledgements.give(state, one)
     notify(home)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.tables import Column, table
+from ihobs.cli.who import who
 from ihobs.clock import DAY_NS, SECOND_NS, isoformat
 from ihobs.errors import InvalidInputError
 from ihobs.quantities import seconds
@@ -74,7 +74,7 @@ def list_(app: AppContext, *, history: bool, as_json: bool) -> None:
 def set_(app: AppContext, name: str, value: str, *, length: str, reason: str, as_json: bool) -> None:
     """Set a control for a while."""
     wanted, now_ns, home = value_of(name, value), app.clock(), app.home()
-    setting = Setting(wanted, _me(), reason, now_ns + _length_ns(length))
+    setting = Setting(wanted, who(), reason, now_ns + _length_ns(length))
     control = set_control(open_state(home), name, setting, now_ns)
     notify(home)
     if as_json:
@@ -91,7 +91,7 @@ def set_(app: AppContext, name: str, value: str, *, length: str, reason: str, as
 def clear(app: AppContext, name: str, *, reason: str, as_json: bool) -> None:
     """End a control now; its default holds again."""
     home = app.home()
-    was_set = clear_control(open_state(home), name, owner=_me(), reason=reason, now_ns=app.clock())
+    was_set = clear_control(open_state(home), name, owner=who(), reason=reason, now_ns=app.clock())
     notify(home)
     if as_json:
         emit_json({"name": name, "was_set": was_set, "value": KNOWN[name].default})
@@ -107,14 +107,6 @@ def _length_ns(text: str) -> int:
     if not 0 < length_ns <= LONGEST_NS:
         raise InvalidInputError("--for", f"{text} is not more than nothing and at most 30d")
     return length_ns
-
-
-def _me() -> str:
-    """Return who is logged in."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without users
-        return "unknown"
 
 
 def _word(value: object) -> str:

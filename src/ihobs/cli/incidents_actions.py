@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ihobs.cli.incidents_named import desk_of, id_of, who
+from ihobs.cli.incidents_named import desk_of, id_of
 from ihobs.cli.incidents_review import author_option
 from ihobs.cli.inert import inert
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.tables import Column, table
+from ihobs.cli.who import who
 from ihobs.clock import isoformat
 from ihobs.errors import EXIT_FINDING
 from ihobs.store.state import actions as stored

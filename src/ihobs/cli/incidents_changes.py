@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ihobs.cli.incidents_named import desk_of, id_of, who
+from ihobs.cli.incidents_named import desk_of, id_of
 from ihobs.cli.output import emit_json, json_option
+from ihobs.cli.who import who
 from ihobs.incident_settings import SEVERITIES
 from ihobs.store.state.migrations import open_state
 from ihobs.store.wake import notify

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING
 
 from ihobs.errors import NotFoundError
@@ -29,16 +28,6 @@ def id_of(home: Home, named: str) -> str:
     if not found:
         raise NotFoundError("incident", named, "there has been none yet")
     return found[0].id
-
-
-def who(author: str | None) -> str:
-    """Return who acts: the one that is named, else the user."""
-    if author:
-        return author
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without users
-        return "unknown"
 
 
 def desk_of(app: AppContext, home: Home) -> Desk:

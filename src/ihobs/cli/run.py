@@ -12,7 +12,8 @@ import click
 from ihobs.cli.inert import inert
 from ihobs.cli.output import emit_json, json_option
 from ihobs.cli.run_screen import Screen, event_figures, print_result
-from ihobs.cli.runbook_room import desk_of, library_of, me
+from ihobs.cli.runbook_room import desk_of, library_of
+from ihobs.cli.who import who
 from ihobs.errors import InvalidInputError
 from ihobs.runbooks.journal import MemoryJournal
 from ihobs.runbooks.masking import stand_ins
@@ -41,7 +42,7 @@ def run(ctx: click.Context, /, name: str, **options: Any) -> None:
     it asks on a terminal; else it ends with 4, and `ihobs runs` says what it waits for.
     """
     app: AppContext = ctx.obj
-    as_json, by = options["as_json"], me()
+    as_json, by = options["as_json"], who()
     if options["dry_run"]:
         library = library_of(app)
         runbook = library.find(name)
@@ -85,12 +86,12 @@ def ask_on_terminal(desk: Desk, run_id: str, question: RunEvent) -> None:
     """Ask whoever sits there, and store what is said; what does not fit is asked again."""
     text, path = inert(question.fields["text"]), question.path
     if question.fields["kind"] != "ask":
-        desk.approve(run_id, path, by=me(), yes=click.confirm(f"{path}: {text}"))
+        desk.approve(run_id, path, by=who(), yes=click.confirm(f"{path}: {text}"))
         return
     while True:
         said = click.prompt(f"{path}: {text}")
         try:
-            desk.answer(run_id, path, by=me(), answer=answer_of(said, question.fields.get("schema")))
+            desk.answer(run_id, path, by=who(), answer=answer_of(said, question.fields.get("schema")))
         except InvalidInputError as error:
             click.echo(inert(error), err=True)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +34,3 @@ def desk_of(app: AppContext, *, create: bool = False) -> Desk:
     """Return where runs are started and gone on with."""
     home = app.home(create=create)
     return Desk(open_state(home), library_of(app, home), os.environ, Timing(app.clock))
-
-
-def me() -> str:
-    """Return who is logged in."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without users
-        return "unknown"

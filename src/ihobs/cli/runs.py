@@ -14,8 +14,9 @@ from ihobs.cli.moments import shown
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.run import answer_of, result_figures, walk_and_ask
 from ihobs.cli.run_screen import advice, event_figures, line_of, run_figures, standing
-from ihobs.cli.runbook_room import desk_of, me
+from ihobs.cli.runbook_room import desk_of
 from ihobs.cli.tables import Column, table
+from ihobs.cli.who import who
 from ihobs.clock import SECOND_NS
 from ihobs.errors import InvalidInputError, NotFoundError, RefusedError
 from ihobs.runbooks.running import lock_of
@@ -113,8 +114,8 @@ def resume(ctx: click.Context, /, name: str, **options: Any) -> None:
     if options["assume"]:
         path = _unknown_step(stored.events(desk.database, run.id), run.id)
         outputs = _outputs(options["outputs"])
-        desk.assume(run.id, path, by=me(), status=options["assume"], outputs=outputs)
-    _go_on(ctx, desk, run.id, approver=me() if options["yes"] else "", as_json=options["as_json"])
+        desk.assume(run.id, path, by=who(), status=options["assume"], outputs=outputs)
+    _go_on(ctx, desk, run.id, approver=who() if options["yes"] else "", as_json=options["as_json"])
 
 
 @runs.command()
@@ -130,7 +131,7 @@ def approve(ctx: click.Context, /, name: str, **options: Any) -> None:
     desk = desk_of(ctx.obj)
     run = stored.find(desk.database, name)
     path = _question(desk, run, options["step"], ("approve", "manual")).path
-    desk.approve(run.id, path, by=me(), yes=not options["is_no"], note=options["note"])
+    desk.approve(run.id, path, by=who(), yes=not options["is_no"], note=options["note"])
     _go_on_unless(ctx, desk, run, options)
 
 
@@ -146,7 +147,7 @@ def answer(ctx: click.Context, /, name: str, answer: str, **options: Any) -> Non
     desk = desk_of(ctx.obj)
     run = stored.find(desk.database, name)
     question = _question(desk, run, options["step"], ("ask",))
-    desk.answer(run.id, question.path, by=me(), answer=answer_of(answer, question.fields.get("schema")))
+    desk.answer(run.id, question.path, by=who(), answer=answer_of(answer, question.fields.get("schema")))
     _go_on_unless(ctx, desk, run, options)
 
 
@@ -159,7 +160,7 @@ def cancel(ctx: click.Context, /, name: str, **options: Any) -> None:
     """Stop a RUN: a step under way is ended, what its `try` has changed is undone, and `always` runs."""
     desk = desk_of(ctx.obj)
     run = stored.find(desk.database, name)
-    if not desk.cancel(run.id, by=me()):
+    if not desk.cancel(run.id, by=who()):
         raise RefusedError(f"the run {run.id} has ended: {run.status}", "there is nothing to cancel")
     _go_on_unless(ctx, desk, run, options)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from ihobs.cli.inert import inert
 from ihobs.cli.moments import shown, window_ns
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.tables import Column, table
+from ihobs.cli.who import who
 from ihobs.clock import isoformat
 from ihobs.errors import InvalidInputError, NotFoundError
 from ihobs.matchers import Matcher, parse
@@ -51,7 +51,7 @@ def add(
     home = app.home()
     now_ns = app.clock()
     matchers = tuple(_matcher(text) for text in conditions)
-    silence = Silence(0, matchers, now_ns, now_ns + window_ns(for_, "--for"), author or getpass.getuser(), reason)
+    silence = Silence(0, matchers, now_ns, now_ns + window_ns(for_, "--for"), who(author), reason)
     number = stored.add(open_state(home), silence, now_ns)
     notify(home)
     if as_json:
