@@ -217,7 +217,7 @@ BOMBS = (
 
 def _bomb(body, rng):
     """Say little and mean a lot: as much as is read at most, or more."""
-    coded = _bomb_of(rng.choice(BOMBS), rng.choice((5, 19, 64)))
+    coded = _bomb_of(rng.choice(BOMBS), rng.choice((5, 19, 24)))
     return replace(body, data=coded, headers={"content-encoding": "gzip"})
 
 
