@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ import pytest
 
 from ihobs.config import load
 from ihobs.errors import RefusedError
+from ihobs.runbooks import performing
 from ihobs.runbooks.journal import MemoryJournal
 from ihobs.runbooks.kinds.own import own_kinds
 from ihobs.runbooks.kinds.surroundings import Allowed, Surroundings
@@ -319,3 +321,26 @@ def test_two_processes_never_walk_the_same_run(tmp_path):
     with bench.home.locked(lock_of(run.id)), pytest.raises(RefusedError, match="is under way in process"):
         bench.desk.walk(run)
     assert bench.desk.walk(run).status == "succeeded"
+
+
+def test_a_program_does_not_outlive_a_run_that_is_interrupted(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, commands=(PYTHON,))
+    began, ended = tmp_path / "began", tmp_path / "ended"
+    code = f"import time; open('{began}', 'w').close(); time.sleep(60); open('{ended}', 'w').close()"
+    (tmp_path / "t.runbook.yaml").write_text(
+        f'id: t\ntitle: t\nsteps: [{{id: a, command: [{PYTHON}, -c, "{code}"]}}]\n'
+    )
+    run = bench.desk.start(bench.library.find("t"), Request({}, "alice"))
+    naps = performing._nap_s
+
+    def interrupted(context):
+        if began.exists():
+            raise KeyboardInterrupt
+        return naps(context)
+
+    monkeypatch.setattr(performing, "_nap_s", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.desk.walk(run)
+    monkeypatch.undo()
+    assert "sleep(60)" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert bench.desk.walk(runs.find(bench.state, run.id)).status == "unknown"

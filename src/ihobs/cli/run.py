@@ -72,7 +72,7 @@ def walk_and_ask(desk: Desk, run_id: str, approver: str, *, as_json: bool) -> tu
             screen.show(event)
 
     while True:
-        result = desk.walk(runs.find(desk.database, run_id), approver=approver, watch=watch)
+        result = desk.walk(runs.find(desk.database, run_id), by=who(), approver=approver, watch=watch)
         questions = desk.questions(run_id) if result.status == "waiting" else []
         if not questions or as_json or not sys.stdin.isatty():
             break

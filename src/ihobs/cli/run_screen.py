@@ -56,6 +56,8 @@ def line_of(event: RunEvent, took_ns: int = 0) -> str:
         return f"{'':<10} {event.path}: {inert(fields['by'])} says {said}"
     if event.name == "assumed":
         return f"{'':<10} {event.path}: {inert(fields['by'])} says that it is {fields['status']}"
+    if event.name == "resumed":
+        return f"{'':<10} {inert(fields['by'])} lets it go on"
     if event.name == "cancel":
         return f"{'':<10} {inert(fields['by'])} cancels the run"
     return ""

@@ -237,9 +237,12 @@ def _because(run: Run) -> str:
 
 def _print_events(events: list[RunEvent]) -> None:
     began: dict[str, int] = {}
+    last = {event.path: event for event in events}
     for event in events:
         if event.name == "intent":
             began[event.path] = event.at_ns
+            if last[event.path] is event:
+                click.echo(f"{shown(event.at_ns)[11:]} {'began':<10} {event.path}")
             continue
         text = line_of(event, event.at_ns - began.get(event.path, event.at_ns))
         if text:

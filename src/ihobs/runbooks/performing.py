@@ -133,11 +133,14 @@ class OnThreads:
         """Do a step, and wait for it no longer than it may take."""
         call = _Call(act, context, given, name=f"ihobs-step-{node.id}")
         call.start()
-        while not call.ended.wait(_nap_s(context)):
-            if context.cancelled():
-                context.given_up.set()
-                call.ended.wait(GRACE_S)
-                break
+        try:
+            while not call.ended.wait(_nap_s(context)):
+                if context.cancelled():
+                    call.give_up()
+                    break
+        except BaseException:  # Ctrl-C: what the step has started must not outlive us
+            call.give_up()
+            raise
         if call.outputs is not None:
             return call.outputs
         if call.error is None or (
@@ -185,6 +188,11 @@ class _Call(Thread):
         self.ended = Event()
         self.outputs: Values | None = None
         self.error: Exception | None = None
+
+    def give_up(self) -> None:
+        """Tell the step to stop, and let it do so for a moment."""
+        self._context.given_up.set()
+        self.ended.wait(GRACE_S)
 
     def run(self) -> None:
         """Do it; whatever a plug-in raises is the step's failure."""

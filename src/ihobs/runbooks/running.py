@@ -187,8 +187,13 @@ class Desk:
         runs.start(self.database, run)
         return run
 
-    def walk(self, run: Run, *, approver: str = "", watch: Watcher = lambda _: None) -> Result:
+    def walk(self, run: Run, *, by: str = "", approver: str = "", watch: Watcher = lambda _: None) -> Result:
         """Walk a run as far as possible, as its only owner.
+
+        Args:
+            by: who lets it go on, for the journal.
+            approver: who has approved of everything beforehand; "": nobody.
+            watch: is told every event.
 
         Raises:
             RefusedError: another process owns it, or it has ended.
@@ -200,7 +205,10 @@ class Desk:
             run = runs.find(self.database, run.id)
             if run.status in FINAL:
                 raise RefusedError(f"the run {run.id} has ended: {run.status}", "start a new one")
-            return self._walk(run, approver, watch)
+            journal = StoredJournal(self.database, run.id, self.timing.clock)
+            if len(journal.events()) > 1:
+                runs.resume(self.database, run.id, RunEvent("resumed", self.timing.clock(), fields={"by": by}))
+            return self._walk(run, journal, approver, watch)
 
     def answer(self, run_id: str, path: str, *, by: str, answer: Any) -> None:
         """Store the answer to a question.
@@ -269,11 +277,8 @@ class Desk:
     def _tell(self, run_id: str, path: str, **fields: Any) -> None:
         runs.append(self.database, run_id, RunEvent("answered", self.timing.clock(), path, 0, fields))
 
-    def _walk(self, run: Run, approver: str, watch: Watcher) -> Result:
+    def _walk(self, run: Run, journal: Journal, approver: str, watch: Watcher) -> Result:
         library = self.library.keeping(run.definitions)
-        journal = StoredJournal(self.database, run.id, self.timing.clock)
-        if len(journal.events()) > 1:
-            runs.resume(self.database, run.id, RunEvent("resumed", self.timing.clock(), fields={"by": approver}))
         walk = Walk(
             runbook=library.find(run.runbook),
             run=run,
