@@ -38,7 +38,7 @@ def test_tests_that_pass_are_listed_with_what_is_not_shown(invoke):
     result = invoke("test")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[:3] == ["ihobs.yaml", "  ok    half of them fail", "1 tests, 0 failed"]
+    assert lines[:3] == ["ihobs.yaml", "  ok    half of them fail", "1 test, 0 failed"]
     assert lines[4:] == ["failing  2/4   not shown: critical, no data", "coverage of the rules: 50 %"]
 
 
@@ -64,7 +64,7 @@ def test_json_has_the_same(invoke):
 def test_check_names_what_can_never_be_evaluated_by_its_place(invoke):
     result = invoke("check", config="rules:\n  - {id: odd, metric: error_rate, by: [model], warning: 1}\n")
     assert result.exit_code == 1
-    assert result.stdout == "ihobs.yaml: 1 rules, 0 tests\n"
+    assert result.stdout == "ihobs.yaml: 1 rule, 0 tests\n"
     assert result.stderr.startswith("ihobs.yaml:2:6: rule 'odd': error_rate cannot be split by 'model'")
 
 

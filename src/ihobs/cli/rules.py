@@ -14,6 +14,7 @@ from ihobs.cli.group import Group
 from ihobs.cli.inert import inert
 from ihobs.cli.output import emit_json, json_option
 from ihobs.cli.rules_backtest import backtest
+from ihobs.cli.units import plural
 from ihobs.errors import EXIT_FINDING
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def check(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> None
         emit_json({"files": [_counts(one) for one in found], "problems": problems})
     else:
         for one in found:
-            counts = _counts(one)
-            click.echo(f"{counts['path']}: {counts['rules']} rules, {counts['tests']} tests")
+            click.echo(f"{one.document.path}: {plural(len(one.own), 'rule')}, {plural(len(one.tests), 'test')}")
         if not found:
             click.echo("there is no ihobs.yaml; the standard rules hold")
         for text in problems:
@@ -107,7 +107,8 @@ def _lines(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
             yield from (f"        {inert(f'{one.where}: {one.reason}')}" for one in outcome.failures)
     total = sum(map(len, outcomes.values()))
     failed = sum(bool(outcome.failures) for of_file in outcomes.values() for outcome in of_file)
-    yield f"{total} tests, {failed} failed" if total else "no tests; write some under 'tests:' beside the rules"
+    none = "no tests; write some under 'tests:' beside the rules"
+    yield f"{plural(total, 'test')}, {failed} failed" if total else none
 
 
 def _coverage_lines(covered: Covered, percent: float) -> Iterator[str]:
