@@ -133,6 +133,20 @@ def test_a_merged_incident_tells_no_more(world):
     assert {event.subject for event in world.told()[told:]} == {slow.id}
 
 
+def test_what_would_have_joined_a_merged_incident_joins_the_one_that_it_is_a_part_of(world):
+    world.alert("response_time", "critical", 70.0)
+    world.after(1)
+    world.alert("error_rate.a", "critical", 0.2)
+    slow, failing = world.all()
+    people.merge(world.desk, failing.id, slow.id, "anna")
+    world.alert("error_rate.b", "critical", 0.2)
+    assert len(world.all()) == 2
+    assert "error_rate.b" in [one.alert for one in world.of(incidents.members, slow.id)]
+    people.resolve(world.desk, slow.id, "anna", "done")
+    world.alert("error_rate.c", "critical", 0.2)
+    assert len(world.all()) == 3
+
+
 def test_an_incident_that_there_is_not_is_not_found(world):
     with pytest.raises(NotFoundError) as caught:
         people.acknowledge(world.desk, "INC-1", "anna")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ihobs.incidents.deadlines import sooner
+from ihobs.incidents.lifecycle import UNRESOLVED
 from ihobs.incidents.severity import level_of, worst
 from ihobs.incidents.wording import length_shown, moment_shown
 from ihobs.store.state import incidents
@@ -50,7 +51,20 @@ class Opening:
 
 def find_open(session: Session, join_key: str) -> Incident | None:
     """Return the unresolved incident that alerts of this key belong to."""
-    return incidents.open_with_key(session.writer, join_key) if join_key else None
+    if not join_key:
+        return None
+    return incidents.open_with_key(session.writer, join_key) or _absorbing(session, join_key)
+
+
+def _absorbing(session: Session, join_key: str) -> Incident | None:
+    """Return the unresolved incident that the one of this key was made a part of."""
+    into = incidents.merged_with_key(session.writer, join_key)
+    while into is not None:
+        found = session.find(into)
+        if found.state in UNRESOLVED:
+            return found
+        into = found.merged_into
+    return None
 
 
 def open_or_reopen(session: Session, opening: Opening) -> Incident:

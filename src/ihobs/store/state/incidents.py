@@ -197,6 +197,14 @@ def open_with_key(reader: sqlite3.Connection, join_key: str) -> Incident | None:
     return None if row is None else _incident(row)
 
 
+def merged_with_key(reader: sqlite3.Connection, join_key: str) -> str | None:
+    """Return the id of the incident that the newest one of this key was merged into; None: it was not."""
+    row = reader.execute(
+        "SELECT merged_into FROM incident WHERE join_key = ? ORDER BY opened_ns DESC, id DESC LIMIT 1", (join_key,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def ended_since(reader: sqlite3.Connection, join_key: str, since_ns: int) -> Incident | None:
     """Return the newest incident of this key that ended at `since_ns` or later and may be reopened."""
     row = reader.execute(
