@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -45,6 +46,8 @@ rule_files: ["rules/*.yaml"]
 thresholds:
   error_rate: {warning: 0.98, critical: 0.99}
   total_tokens_per_hour: {warning: 1000000000, critical: 1000000001}
+rules:
+  - {id: slow, metric: response_time, stat: p95, warning: 60}
 """
 RULE = "rules: [{id: imports-fail, metric: error_rate, by: [workflow], warning: 0.05, critical: 0.15, for: %s}]\n"
 SLOW, QUICK = "6m", "1m"
@@ -160,19 +163,23 @@ def reviewed(resolved, exported):
     return resolved, found
 
 
-def test_an_exported_incident_fails_with_the_old_rule_and_passes_with_a_better_one(resolved, exported):
+@pytest.fixture
+def better(lived):
+    """Make the rule better when called; it is as it was after the test."""
+    file = lived.directory / "rules" / "imports.yaml"
+    yield lambda: file.write_text(RULE % QUICK)
+    file.write_text(RULE % SLOW)
+
+
+def test_an_exported_incident_fails_with_the_old_rule_and_passes_with_a_better_one(resolved, exported, better):
     file, told = exported
     assert "the rule 'imports-fail' as it is fails:" in told
-    rule = resolved.directory / "rules" / "imports.yaml"
     old = resolved.json("rules", "test", file)
     assert [one["passed"] for one in old["tests"]] == [False]
     assert "not firing" in old["tests"][0]["failures"][0]["reason"]
-    try:
-        rule.write_text(RULE % QUICK)
-        new = resolved.json("rules", "test", file)
-        assert [one["passed"] for one in new["tests"]] == [True], new
-    finally:
-        rule.write_text(RULE % SLOW)
+    better()
+    new = resolved.json("rules", "test", file)
+    assert [one["passed"] for one in new["tests"]] == [True], new
 
 
 def test_the_numbers_of_an_exported_test_are_those_that_were_counted(resolved, exported):
@@ -214,19 +221,46 @@ def test_the_document_and_its_chart_stand_beside_the_incident(reviewed):
     assert any(element.tag.endswith("polyline") for element in drawing.iter())
 
 
-def test_an_action_closes_only_when_the_test_that_it_names_passes(reviewed):
+def test_an_action_closes_only_when_the_test_that_it_names_passes(reviewed, better):
     lived, _ = reviewed
-    [action] = lived.json("incidents", "actions", "list")
+    action = next(one for one in lived.json("incidents", "actions", "list") if one["text"] == "Alert sooner")
     assert (action["owner"], action["priority"], action["question"]) == ("anna", "high", "detection")
     refused = lived.run("incidents", "actions", "close", action["id"])
     assert refused.exit_code == 5
     assert "fails" in refused.output
-    (lived.directory / "rules" / "imports.yaml").write_text(RULE % QUICK)
+    better()
     closed = lived.json("incidents", "actions", "close", action["id"], "for: 1m instead of 6m")
     assert (closed["state"], closed["changed"]) == ("done", True)
     again = lived.json("incidents", "actions", "close", action["id"])
     assert (again["state"], again["changed"]) == ("done", False)
-    assert lived.run("incidents", "actions", "list").exit_code == 0
+    document = lived.directory / "home" / "incidents" / lived.incident / "review.md"
+    assert re.search(r"Alert sooner .* done \|", document.read_text())
+
+
+def test_the_export_holds_the_review_and_what_follows_from_it(reviewed):
+    lived, _ = reviewed
+    found = lived.json("incidents", "export", lived.incident)
+    jsonschema.validate(found, json.loads((SCHEMAS / "incident.schema.json").read_text()))
+    assert found["review"]["answers"]["root_cause"] == "text of root_cause"
+    assert "Alert sooner" in [one["text"] for one in found["actions"]]
+    shown = lived.run("incidents", "show", lived.incident).output
+    assert "review     written by" in shown
+    assert "anna: Alert sooner" in shown
+
+
+def test_a_metric_that_is_not_made_of_counts_is_written_as_the_rule_saw_it(resolved):
+    text = resolved.json("incidents", "export", resolved.incident, "--as-test", "--rule", "slow", "--within", "1m")[
+        "text"
+    ]
+    assert re.search(r"- metric: response_time\n\s+values: >-\n\s+.*\b2\.?\d*x\d+", text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "exit_code", "said"), [("nothing", 3, "no rule 'nothing'"), ("rule_health", 5, "is not stored")]
+)
+def test_a_rule_that_cannot_have_noticed_it_is_refused(resolved, rule, exit_code, said):
+    result = resolved.run("incidents", "export", resolved.incident, "--as-test", "--rule", rule)
+    assert (result.exit_code, said in result.output) == (exit_code, True), result.output
 
 
 def test_a_test_that_does_not_exist_proves_nothing(reviewed):
@@ -262,6 +296,7 @@ def test_the_questions_are_asked_on_a_terminal(lived, directory):
     ]
 
 
+SCHEMAS = Path(__file__).parents[2] / "schemas"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "incident"
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ihobs.cli.incidents_named import desk_of, id_of
-from ihobs.cli.incidents_review import author_option
+from ihobs.cli.incidents_review import author_option, filing_of
 from ihobs.cli.inert import inert
 from ihobs.cli.output import console, emit_json, json_option
 from ihobs.cli.tables import Column, table
 from ihobs.cli.who import who
-from ihobs.clock import isoformat
 from ihobs.errors import EXIT_FINDING
+from ihobs.incidents.record import action_summary, is_overdue
 from ihobs.store.state import actions as stored
 from ihobs.store.state.migrations import open_state
 from ihobs.store.wake import notify
@@ -45,12 +45,12 @@ def list_(app: AppContext, incident: str | None, *, everything: bool, as_json: b
         found = stored.listed(reader, incident=named, everything=everything)
     now_ns = app.clock()
     if as_json:
-        emit_json([_plain(one, now_ns) for one in found])
+        emit_json([action_summary(one, now_ns) for one in found])
     elif found:
         _print(found, now_ns)
     else:
         click.echo("no action items" if everything else "nothing remains to be done; --all shows what was")
-    if any(_is_overdue(one, now_ns) for one in found):
+    if any(is_overdue(one, now_ns) for one in found):
         click.get_current_context().exit(EXIT_FINDING)
 
 
@@ -123,32 +123,12 @@ def drop(app: AppContext, number: int, reason: tuple[str, ...], *, author: str |
 
 def _tell(app: AppContext, home: Home, outcome: ActionOutcome, *, as_json: bool) -> None:
     notify(home)
+    if outcome.changed:
+        filing_of(app, home).refresh(outcome.action.incident)
     if as_json:
-        emit_json({**_plain(outcome.action, app.clock()), "changed": outcome.changed, "text": outcome.text})
+        emit_json({**action_summary(outcome.action, app.clock()), "changed": outcome.changed, "text": outcome.text})
     else:
         click.echo(outcome.text)
-
-
-def _plain(one: Action, now_ns: int) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "incident": one.incident,
-        "state": one.state,
-        "text": one.text,
-        "owner": one.owner,
-        "priority": one.priority,
-        "due": isoformat(one.due_ns),
-        "overdue": _is_overdue(one, now_ns),
-        "question": one.question or None,
-        "test": one.test or None,
-        "closed": None if one.closed_ns is None else isoformat(one.closed_ns),
-        "closed_by": one.closed_by or None,
-        "outcome": one.outcome or None,
-    }
-
-
-def _is_overdue(one: Action, now_ns: int) -> bool:
-    return one.state == "open" and one.due_ns < now_ns
 
 
 def _print(found: list[Action], now_ns: int) -> None:
@@ -174,4 +154,4 @@ def _due(one: Action, now_ns: int) -> str:
 
 
 def _style(one: Action, now_ns: int) -> str:
-    return "bold red" if _is_overdue(one, now_ns) else ""
+    return "bold red" if is_overdue(one, now_ns) else ""

@@ -11,7 +11,7 @@ from ihobs.cli.moments import shown
 from ihobs.cli.tables import Column, table
 from ihobs.clock import SECOND_NS
 from ihobs.incidents.lifecycle import UNRESOLVED
-from ihobs.incidents.record import standing
+from ihobs.incidents.record import is_overdue, standing
 from ihobs.incidents.wording import length_shown
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ihobs.incidents.health import Health
     from ihobs.incidents.record import Record
     from ihobs.store.home import Home
+    from ihobs.store.state.actions import Review
     from ihobs.store.state.incidents import Deadline, Entry, Incident
 
 SEVERITY_STYLE = {"P1": "bold red", "P2": "red", "P3": "yellow", "P4": "cyan"}
@@ -85,6 +86,20 @@ def _lines(record: Record, health: Health, now_ns: int) -> Iterator[tuple[str, s
         yield "alert", f"{inert(member.alert)}: {state}", ""
     if one.state in UNRESOLVED:
         yield "now", _health(health), ""
+    if record.review is not None:
+        yield "review", *_review(record.review, now_ns)
+    for action in record.actions:
+        late = "overdue, " if is_overdue(action, now_ns) else ""
+        style = DEADLINE_STYLE["breached"] if late else ""
+        yield "action", f"#{action.id} {late}{action.state}, {inert(action.owner)}: {inert(action.text)}", style
+
+
+def _review(one: Review, now_ns: int) -> tuple[str, str]:
+    if one.written_ns is not None:
+        return f"written by {inert(one.author)} at {shown(one.written_ns)} UTC", ""
+    if one.due_ns is None or now_ns <= one.due_ns:
+        return "none yet" if one.due_ns is None else f"due in {length_shown(one.due_ns - now_ns)}", ""
+    return f"overdue by {length_shown(now_ns - one.due_ns)}", DEADLINE_STYLE["breached"]
 
 
 def _detected(one: Incident) -> str:

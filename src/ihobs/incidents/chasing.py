@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ihobs.clock import DAY_NS, HOUR_NS
 from ihobs.delivery.labels import PASSING
-from ihobs.incidents.review import MANDATORY, asked, close_in
+from ihobs.incidents.review import asked, close_in
 from ihobs.incidents.wording import length_shown, moment_shown
 from ihobs.model import Event
 from ihobs.store.state import actions
@@ -37,7 +37,7 @@ ACTIONS_AGAIN_NS: Mapping[Priority, int] = {"high": DAILY_NS, "medium": 6 * DAY_
 
 def next_ns(reader: sqlite3.Connection, policy: Policy) -> int | None:
     """Return when there is something to say or to close next; None: there is not."""
-    if actions.unasked(reader, MANDATORY):
+    if actions.unasked(reader):
         return 0
     chased_ns = [one.chase_ns for one in actions.reviews_to_chase(reader)]
     chased_ns += [one.chase_ns for one in actions.actions_to_chase(reader)]
@@ -48,7 +48,7 @@ def next_ns(reader: sqlite3.Connection, policy: Policy) -> int | None:
 
 def turn(session: Session) -> None:
     """Ask for reviews, say what is due, and close what is done and cannot come back."""
-    for incident_id in actions.unasked(session.writer, MANDATORY):
+    for incident_id in actions.unasked(session.writer):
         _ask(session, session.find(incident_id))
     for review in actions.reviews_to_chase(session.writer):
         if review.chase_ns is not None and review.chase_ns <= session.now_ns:

@@ -16,7 +16,7 @@ from ihobs.incidents.curve import Past, is_stored, onset_ns, width_ns
 from ihobs.incidents.diagnostics import DIRECTORY
 from ihobs.incidents.document import Contents, markdown
 from ihobs.incidents.record import read
-from ihobs.store.state import actions, alerts
+from ihobs.store.state import alerts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,14 +113,18 @@ class Filing:
         """
         contents = self.contents(incident_id)
         curve = self.curve(contents)
-        directory = self.home.directory(DIRECTORY) / incident_id
-        directory.mkdir(mode=0o700, exist_ok=True)
         if curve is not None:
-            drawn = chart.draw(curve, _marks(contents), contents.timezone)
-            self._write(directory / CHART, drawn)
-            contents = replace(contents, chart=CHART)
-        self._write(directory / DOCUMENT, markdown(contents))
-        return directory / DOCUMENT
+            self._write(self._directory(incident_id) / CHART, chart.draw(curve, _marks(contents), contents.timezone))
+        return self._write_document(contents)
+
+    def refresh(self, incident_id: str) -> None:
+        """Write the document again after its action items changed; the chart stays. Nothing without a review.
+
+        Raises:
+            StoreUnavailableError: a database cannot be read.
+        """
+        if read(self.state, incident_id).incident.state in {"reviewed", "closed"}:
+            self._write_document(self.contents(incident_id))
 
     def contents(self, incident_id: str) -> Contents:
         """Return what the document of a reviewed incident says; the chart is not named.
@@ -129,13 +133,11 @@ class Filing:
             RefusedError: it is not reviewed.
         """
         record = read(self.state, incident_id)
-        with self.state.read() as reader:
-            review = actions.review_of(reader, incident_id)
-            items = actions.listed(reader, incident=incident_id, everything=True)
+        review = record.review
         if review is None or review.answers is None or review.impact is None:
             raise RefusedError(f"{incident_id} is not reviewed", f"ihobs incidents review {incident_id}")
         answers, cost = answered.from_json(review.answers), impact.from_json(review.impact)
-        return Contents(record, review, answers, cost, items, timezone=timezone_of(self.settings))
+        return Contents(record, review, answers, cost, record.actions, timezone=timezone_of(self.settings))
 
     def curve(self, contents: Contents) -> Curve | None:
         """Return the values of what noticed an incident, and some time around it; None: there are none any more."""
@@ -153,6 +155,17 @@ class Filing:
         step_ns = max(width_ns(self.telemetry, start_ns), (end_ns - start_ns) // MAX_POINTS)
         curve = Past(self.telemetry, self.settings, start_ns, end_ns).curve(subject.rule, subject.by, step_ns)
         return curve if any(value is not None for _, value in curve.points) else None
+
+    def _directory(self, incident_id: str) -> Path:
+        directory = self.home.directory(DIRECTORY) / incident_id
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory
+
+    def _write_document(self, contents: Contents) -> Path:
+        directory = self._directory(contents.record.incident.id)
+        has_chart = (directory / CHART).exists()
+        self._write(directory / DOCUMENT, markdown(replace(contents, chart=CHART if has_chart else "")))
+        return directory / DOCUMENT
 
     def _write(self, file: Path, text: str) -> None:
         """Write a file whole, in place of the one before."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ihobs.clock import SECOND_NS, isoformat
 from ihobs.incidents.deadlines import at_risk_ns
-from ihobs.store.state import incidents
+from ihobs.store.state import actions, incidents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ihobs.store.database import Database
     from ihobs.store.home import Home
+    from ihobs.store.state.actions import Action, Review
     from ihobs.store.state.incidents import Deadline, Entry, Incident, Member, Part
 
 FORMAT = 1
@@ -29,6 +30,8 @@ class Record:
     deadlines: Sequence[Deadline]
     parts: Sequence[Part]
     timeline: Sequence[Entry]
+    review: Review | None = None
+    actions: Sequence[Action] = ()
 
 
 def read(state: Database, incident_id: str) -> Record:
@@ -45,6 +48,8 @@ def read(state: Database, incident_id: str) -> Record:
             deadlines=incidents.deadlines(reader, incident_id),
             parts=incidents.parts(reader, incident_id),
             timeline=incidents.timeline(reader, incident_id),
+            review=actions.review_of(reader, incident_id),
+            actions=actions.listed(reader, incident=incident_id, everything=True),
         )
 
 
@@ -83,6 +88,8 @@ def document(record: Record, now_ns: int, home: Home | None = None) -> dict[str,
             }
             for each in record.timeline
         ],
+        "review": None if record.review is None else _review(record.review, now_ns),
+        "actions": [action_summary(each, now_ns) for each in record.actions],
     }
 
 
@@ -104,6 +111,30 @@ def summary(one: Incident) -> dict[str, Any]:
     }
 
 
+def action_summary(one: Action, now_ns: int) -> dict[str, Any]:
+    """Return an action item on one line."""
+    return {
+        "id": one.id,
+        "incident": one.incident,
+        "state": one.state,
+        "text": one.text,
+        "owner": one.owner,
+        "priority": one.priority,
+        "due": isoformat(one.due_ns),
+        "overdue": is_overdue(one, now_ns),
+        "question": one.question or None,
+        "test": one.test or None,
+        "closed": _moment(one.closed_ns),
+        "closed_by": one.closed_by or None,
+        "outcome": one.outcome or None,
+    }
+
+
+def is_overdue(one: Action, now_ns: int) -> bool:
+    """Whether an action item should be done by now, and is not."""
+    return one.state == "open" and one.due_ns < now_ns
+
+
 def standing(one: Deadline, now_ns: int) -> str:
     """Return in a word how a deadline stands."""
     return "at risk" if one.state == "running" and now_ns >= at_risk_ns(one) else one.state
@@ -116,6 +147,17 @@ def _deadline(one: Deadline, now_ns: int) -> dict[str, Any]:
         "due": isoformat(one.due_ns),
         "state": standing(one, now_ns),
         "ended": _moment(one.ended_ns),
+    }
+
+
+def _review(one: Review, now_ns: int) -> dict[str, Any]:
+    return {
+        "due": _moment(one.due_ns),
+        "overdue": one.written_ns is None and one.due_ns is not None and one.due_ns < now_ns,
+        "written": _moment(one.written_ns),
+        "author": one.author or None,
+        "answers": one.answers,
+        "impact": one.impact,
     }
 
 

@@ -24,3 +24,6 @@ TABLES = (
         strftime('%Y-%m-%dT%H:%M:%fZ', closed_ns / 1e9, 'unixepoch') AS closed,
         nullif(test, '') AS test, nullif(outcome, '') AS outcome FROM incident_action""",
 )
+
+UNREVIEWED = "CREATE INDEX incident_unreviewed ON incident (id) WHERE state = 'resolved' AND severity IN ('P1', 'P2')"
+"""For the question that every pass asks: lesser incidents stay resolved, and there may be many."""

@@ -86,13 +86,11 @@ def put_review(writer: sqlite3.Connection, review: Review) -> None:
     writer.execute(f"INSERT OR REPLACE INTO incident_review ({_REVIEW}) VALUES ({marks})", values)  # noqa: S608 - constants
 
 
-def unasked(reader: sqlite3.Connection, severities: tuple[str, ...]) -> list[str]:
-    """Return the incidents of these severities that ended and of which no review has been asked for since."""
-    marks = ", ".join("?" * len(severities))
+def unasked(reader: sqlite3.Connection) -> list[str]:
+    """Return the incidents of P1 and P2 that ended and of which no review has been asked for since."""
     rows = reader.execute(
-        f"""SELECT id FROM incident LEFT JOIN incident_review ON incident = id
-        WHERE state = 'resolved' AND severity IN ({marks}) AND asked_ns IS NOT resolved_ns ORDER BY id""",  # noqa: S608 - question marks
-        severities,
+        """SELECT id FROM incident INDEXED BY incident_unreviewed LEFT JOIN incident_review ON incident = id
+        WHERE state = 'resolved' AND severity IN ('P1', 'P2') AND asked_ns IS NOT resolved_ns ORDER BY id"""
     )
     return [row[0] for row in rows]
 

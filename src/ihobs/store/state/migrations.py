@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ihobs.store.home import Home
 
-VERSION = 6
+VERSION = 7
 """Number of the newest migration; `PRAGMA user_version` of a database that has it."""
 
 MIN_WRITER = 1
@@ -40,6 +40,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(m004_incidents)
     migrations()(m005_runs)
     migrations()(m006_actions)
+    migrations()(m007_unreviewed)
     migrations.apply(sqlite_utils.Database(connection))
 
 
@@ -78,6 +79,11 @@ def m006_actions(database: sqlite_utils.Database) -> None:
     """Create reviews of incidents and action items, and the view for people."""
     for statement in action_tables.TABLES:
         database.execute(statement)
+
+
+def m007_unreviewed(database: sqlite_utils.Database) -> None:
+    """Create the index by which incidents are found that must be reviewed."""
+    database.execute(action_tables.UNREVIEWED)
 
 
 _M001 = (
