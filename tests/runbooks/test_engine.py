@@ -296,6 +296,29 @@ def test_a_run_that_may_only_diagnose_stops_before_a_change(office):
     assert office.world.done == ["a", "b"]
 
 
+def test_what_was_permitted_is_undone_without_asking_again(office):
+    office.start("""
+steps:
+  - id: t
+    try: [{id: b, put: {}, undo: {put: {}}}, {id: f, fail: x}]
+    always: [{id: z, put: {}}]
+""")
+    run = office.desk.start(office.library.find("test"), Request({}, "alert error_rate", permission="diagnose"))
+    office.desk.walk(run)
+    office.desk.approve(run.id, "b.permit", by="bob", yes=True)
+    result = office.desk.walk(run)
+    assert (result.status, result.paused_at, office.world.done) == ("waiting", "z.permit", ["b", "b.undo"])
+
+
+def test_a_run_is_not_called_rescued_when_something_could_not_be_undone(office):
+    office.world.failing["one.undo"] = [StepFailedError("stuck")]
+    result = office.run("""
+steps: [{id: t, try: [{id: one, put: {}, undo: {put: {}}}, {id: f, fail: x}], rescue: [{id: r, look: {}}]}]
+""")
+    assert (result.status, result.error["message"]) == ("failed", "could not be undone: stuck")
+    assert office.world.done == ["one", "one.undo", "r"]
+
+
 def test_a_lock_lets_one_run_in_until_it_has_ended(office):
     text = "lock: one\nsteps: [{id: ok, approve: Go}]"
     first = office.start(text)
@@ -368,6 +391,12 @@ steps:
     assert "Bearer [secret:ROUTER_TOKEN]" in journal
     office.database.close()
     assert not [file for file in office.home.path.rglob("*") if file.is_file() and b"hunter2" in file.read_bytes()]
+
+
+def test_a_secret_does_not_come_in_as_an_input(office):
+    office.environ["TOKEN"] = "s3cr3t-value"
+    with pytest.raises(InvalidInputError, match="holds a secret"):
+        office.start("secrets: [TOKEN]\ninputs: {a: {}}\nsteps: [{id: a, look: {}}]", a="x s3cr3t-value")
 
 
 def test_a_missing_or_short_secret_is_refused_before_anything_is_done(office):

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MAX_OUTPUT_CHARS = 131_072
 """Of a step's outputs as JSON; two streams of a command fit."""
 
+UNDO = ".undo"
+"""Ends the path of what takes a step back."""
+
 Watcher = Callable[[RunEvent], None]
 """Told every event of a run as it is written, from the thread that writes it."""
 
@@ -266,8 +269,13 @@ class Actor:
         return made
 
     def _permit(self, node: Action, kind: StepKind, frame: Frame, path: str) -> None:
-        """Ask a person before a change that the run may not make by itself."""
-        if self.permission == "full" or effect_of(node, kind)[0] != "change" or not self.performer.is_real:
+        """Ask a person before a change that the run may not make by itself; what was allowed may be undone."""
+        if (
+            self.permission == "full"
+            or path.endswith(UNDO)
+            or effect_of(node, kind)[0] != "change"
+            or not self.performer.is_real
+        ):
             return
         question = replace(
             node, kind="approve", parameters={"text": f"{node.kind}: {node.note or node.id} (not covered by tests)"}

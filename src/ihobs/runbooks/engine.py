@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
+from ihobs.runbooks.acting import UNDO
 from ihobs.runbooks.evaluation import evaluate, fill_in_all, holds
 from ihobs.runbooks.expressions import Expression, ExpressionError
 from ihobs.runbooks.model import Action, Attempt, Choice, Loop, Node, Parallel, Runbook
@@ -197,7 +198,7 @@ class Engine:
         for change in sorted(frame.changes, key=lambda one: one.seq, reverse=True):
             try:
                 node, kind = self._reverse(change)
-                self.actor.perform(node, change.frame.seeing(is_cleanup=True), f"{change.path}.undo", kind)
+                self.actor.perform(node, change.frame.seeing(is_cleanup=True), f"{change.path}{UNDO}", kind)
             except FailedError as error:
                 self.undo_failures.append(error.error)
         frame.changes.clear()

@@ -128,6 +128,11 @@ class Walk:
             status, paused_at = paused.status, paused.path
         if status == "succeeded" and engine.rescued:
             status = "rescued"
+        if (
+            status == "rescued" and engine.undo_failures
+        ):  # something is neither done nor undone: nobody may call it well
+            first = engine.undo_failures[0]
+            status, error = "failed", {**first, "message": f"could not be undone: {first['message']}"}
         outputs = self.secrets.mask(outputs_of_run(self.runbook, frame)) if status in {"succeeded", "rescued"} else {}
         return Result(
             self.run.id, status, state, self.secrets.mask(error), outputs, paused_at, tuple(engine.undo_failures)
@@ -183,7 +188,9 @@ class Desk:
         """
         run = new_run(runbook, request, self.timing)
         run = replace(run, definitions=self.library.definitions(runbook))
-        self._secrets(run, self.library.keeping(run.definitions))
+        secrets = self._secrets(run, self.library.keeping(run.definitions))
+        if secrets.mask(run.inputs) != run.inputs:
+            raise InvalidInputError("--input", "holds a secret, and would be stored", "use `secrets:` of the runbook")
         runs.start(self.database, run)
         return run
 
