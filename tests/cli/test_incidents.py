@@ -29,6 +29,7 @@ def test_the_list_ends_with_1_while_an_incident_goes_on(ihobs, opened):
     ihobs("incidents", "resolve", opened, "restarted")
     over = ihobs("incidents", "list")
     assert (over.exit_code, over.output) == (0, "no incident goes on; --all shows those that are over\n")
+    assert "response" not in ihobs("incidents", "list", "--all").output
     [one] = json.loads(ihobs("incidents", "list", "--all", "--json").output)
     assert (one["id"], one["state"]) == (opened, "resolved")
 

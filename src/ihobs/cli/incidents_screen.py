@@ -161,6 +161,8 @@ def _style(row: Row, now_ns: int) -> str:
 
 
 def _pressing(row: Row) -> Deadline | None:
+    if row[0].state not in UNRESOLVED:
+        return None
     open_ones = [one for one in row[1] if one.state == "running" or (one.state == "breached" and one.ended_ns is None)]
     return min(open_ones, key=lambda one: (one.state != "breached", one.due_ns), default=None)
 
