@@ -136,6 +136,14 @@ def test_the_help_of_a_group_cuts_no_sentence(run, name):
     assert "..." not in commands.replace("FILE...", "")
 
 
+def leaves_of(command):
+    """The commands that do something, also those of groups within groups."""
+    if not isinstance(command, click.Group):
+        return [command]
+    assert command.help
+    return [leaf for each in command.commands.values() for leaf in leaves_of(each)]
+
+
 @pytest.mark.parametrize("name", sorted(root.COMMANDS))
 def test_every_command_of_the_table_exists_has_help_and_its_leaves_print_json(name):
     entry = root.COMMANDS[name]
@@ -144,8 +152,7 @@ def test_every_command_of_the_table_exists_has_help_and_its_leaves_print_json(na
     assert found.name == name
     assert found.help
     assert entry.summary.endswith(".")
-    leaves = found.commands.values() if isinstance(found, click.Group) else [found]
-    for leaf in leaves:
+    for leaf in leaves_of(found):
         assert leaf.help
         options = {option for parameter in leaf.params for option in parameter.opts}
         assert "--json" in options or name in {"exec", "demo", "serve"}, f"{name} {leaf.name}"
