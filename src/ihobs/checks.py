@@ -25,6 +25,9 @@ NOT_READ_YET = (
 )
 """Keys of the file that are valid, so that nobody must change his file later, but that no code reads yet."""
 
+SHARES = ("error_rate", "timeout_rate", "recovered_rate")
+"""Metrics that are parts of a whole."""
+
 RULE_FILE_KEYS = ("rules", "tests")
 """What a file of rules may hold."""
 
@@ -44,6 +47,7 @@ def checked(path: Path) -> Document:
     wrong = list(findings(document, "config")) or [
         *_timezone(document),
         *_levels(document),
+        *_percentages(document),
         *rule_findings(document, {}),
         *_prices(document),
         *_destinations(document),
@@ -72,7 +76,7 @@ def checked_rules(path: Path, taken: Mapping[str, str]) -> Document:
         strange = [key for key in document.value if key not in RULE_FILE_KEYS]
         hint = "other settings belong into ihobs.yaml"
         wrong = [Finding(document.place((key,)), f"a file of rules has no {key!r}", hint) for key in strange]
-    wrong = wrong or [*_levels(document), *rule_findings(document, taken)]
+    wrong = wrong or [*_levels(document), *_percentages(document), *rule_findings(document, taken)]
     if wrong:
         raise DocumentInvalidError(path, wrong)
     return document
@@ -111,6 +115,21 @@ def _levels(document: Document) -> Iterator[Finding]:
             name = ".".join(str(part) for part in at)
             reason = f"{name}: critical ({critical}) must be greater than warning ({warning})"
             yield Finding(document.values.get((*at, "critical")), reason)
+
+
+def _percentages(document: Document) -> Iterator[Finding]:
+    """A share above 1 is a percentage by mistake: such an alert would never fire."""
+    holders: list[tuple[At, str, dict[str, Any]]] = [
+        (("thresholds", metric), metric, levels) for metric, levels in document.value.get("thresholds", {}).items()
+    ]
+    rules = enumerate(document.value.get("rules", ()))
+    holders += [(("rules", index), rule.get("metric", ""), rule) for index, rule in rules]
+    for at, metric, levels in holders:
+        for level in ("warning", "critical"):
+            given = levels.get(level)
+            if metric in SHARES and given is not None and given > 1:
+                reason = f"{'.'.join(map(str, at))}: {level} ({given}) is never exceeded, {metric} is at most 1"
+                yield Finding(document.values.get((*at, level)), reason, "5 % is 0.05")
 
 
 def _prices(document: Document) -> Iterator[Finding]:

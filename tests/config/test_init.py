@@ -130,6 +130,7 @@ def test_an_alert_configuration_is_carried_over_whole(run, tmp_path, name, dump)
         ({"channels": {"info": []}}, "channels.info: no such level"),
         ({"channels": {"critical": "slack://a"}}, "channels.critical: not a list of receivers"),
         ({"channels": {"critical": ["\ud800"]}}, "channels.critical: not a list of receivers"),
+        ({"thresholds": {"error_rate": {"warning": 5, "critical": 15}}}, "thresholds.error_rate: it is a part of 1"),
     ],
 )
 def test_what_cannot_be_carried_over_is_said_and_the_defaults_stay(run, tmp_path, existing, said):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ihobs.checks import SHARES
 from ihobs.documents import DocumentInvalidError, Finding, Place, read, read_text
 from ihobs.errors import InvalidInputError
 from ihobs.settings import TABLE
@@ -91,6 +92,8 @@ def _take_thresholds(carried: Carried, value: object) -> None:
             carried.left.append(f"thresholds.{metric}: not a standard metric; known are {', '.join(METRICS)}")
         elif why := _unfit(levels):
             carried.left.append(f"thresholds.{metric}: {why}; the default stays")
+        elif metric in SHARES and max(levels.values()) > 1:
+            carried.left.append(f"thresholds.{metric}: it is a part of 1, so 5 % is 0.05; the default stays")
         else:
             carried.thresholds[metric] = dict(levels)
 
