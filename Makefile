@@ -17,6 +17,7 @@ PEERS_S := 180  # how long apt-get may take
 
 demo: $(VENV)/.synced
 	$(BIN)/ihobs demo
+	@echo "To have ihobs at hand: . $(BIN)/activate"
 
 # Needs nothing but Python. Skipped tests are listed with their reasons (-ra in pyproject.toml).
 test: $(VENV)/.synced

@@ -146,4 +146,4 @@ def disk(examined: Examined) -> Iterator[Finding]:
             "no span can be stored then", "lower 'retention.max_bytes' or 'retention.payload', or add space",
         )  # fmt: skip
     elif free >= LOW_BYTES:
-        yield ok("disk", f"{seen.used_bytes / 1e6:,.0f} MB of {seen.limit_bytes / 1e9:,.1f} GB ({seen.limited_by})")
+        yield ok("disk", f"{seen.used_bytes / 1e6:,.1f} MB of {seen.limit_bytes / 1e9:,.1f} GB ({seen.limited_by})")
