@@ -60,6 +60,7 @@ ARROWS = {
     ("incident_settings", "quantities"),
     ("incidents", "alerts"),
     ("incidents", "delivery"),
+    ("incidents", "runbooks"),
     ("hookspecs", "config"),  # the type of an argument
     ("reloading", "config"),
     ("reloading", "rule_files"),

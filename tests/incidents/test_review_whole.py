@@ -51,6 +51,17 @@ rules:
 """
 RULE = "rules: [{id: imports-fail, metric: error_rate, by: [workflow], warning: 0.05, critical: 0.15, for: %s}]\n"
 SLOW, QUICK = "6m", "1m"
+RUNBOOK = """\
+apiVersion: ihobs/v1
+kind: Runbook
+id: own
+title: Tells somebody
+steps:
+  - {id: tell, notify: it failed}
+tests:
+  - {name: right, expect: {status: succeeded, notified: [tell]}}
+  - {name: wrong, expect: {status: failed}}
+"""
 BAD_FROM, BAD_UNTIL, END = 20 * 60, 40 * 60, 50 * 60
 EVERY_S = 30
 ANSWERS = [f"{key}=text of {key}" for key in ("root_cause", "detection", "prevention", "response", "documentation")]
@@ -235,6 +246,22 @@ def test_an_action_closes_only_when_the_test_that_it_names_passes(reviewed, bett
     assert (again["state"], again["changed"]) == ("done", False)
     document = lived.directory / "home" / "incidents" / lived.incident / "review.md"
     assert re.search(r"Alert sooner .* done \|", document.read_text())
+
+
+def test_a_scenario_of_a_runbook_can_be_the_proof(reviewed):
+    lived, _ = reviewed
+    options = ("--owner", "bob", "--due", "5d", "--test")
+    shipped = "cost-spike::nobody stops it"
+    added = lived.json("incidents", "actions", "add", lived.incident, "rehearse", *options, shipped)
+    assert lived.json("incidents", "actions", "close", added["id"])["outcome"] == f"{shipped} passes"
+    file = lived.directory / "own.runbook.yaml"
+    file.write_text(RUNBOOK)
+    for name, exit_code, said in (("wrong", 5, "fails"), ("absent", 5, "has no test"), ("right", 0, "is done")):
+        test = f"own.runbook.yaml::{name}"
+        one = lived.json("incidents", "actions", "add", lived.incident, "try", name, *options, test)
+        closed = lived.run("incidents", "actions", "close", one["id"])
+        assert (closed.exit_code, said in closed.output) == (exit_code, True), closed.output
+        lived.run("incidents", "actions", "drop", one["id"], "it was a try")
 
 
 def test_the_export_holds_the_review_and_what_follows_from_it(reviewed):

@@ -60,7 +60,13 @@ def list_(app: AppContext, incident: str | None, *, everything: bool, as_json: b
 @click.option("--owner", required=True, help="Who does it.")
 @click.option("--due", required=True, help="Until when: a day such as 2027-01-22, or a time from now such as 5d.")
 @click.option("--priority", type=click.Choice(("high", "medium", "low")), default="medium", show_default=True)
-@click.option("--test", "test", default="", metavar="FILE::NAME", help="The rule test that must pass first.")
+@click.option(
+    "--test",
+    "test",
+    default="",
+    metavar="FILE::NAME",
+    help="The rule test (or RUNBOOK::SCENARIO) that must pass first.",
+)
 @author_option
 @json_option
 @click.pass_obj
@@ -95,13 +101,14 @@ def add(  # noqa: PLR0913 - the options of a command
 @click.pass_obj
 def close(app: AppContext, number: int, outcome: tuple[str, ...], *, author: str | None, as_json: bool) -> None:
     """Close an action item that is done; OUTCOME says what was done. A test that it names is run, and must pass."""
+    from ihobs.cli.runbook_room import library_of
     from ihobs.incidents.proof import prove
     from ihobs.incidents.review import close_action
 
     home = app.home()
 
     def proved(test: str) -> None:
-        prove(test, app.config, app.plugins)
+        prove(test, app.config, app.plugins, library_of(app))
 
     done = close_action(desk_of(app, home), number, who(author), " ".join(outcome), proved)
     _tell(app, home, done, as_json=as_json)
