@@ -188,8 +188,8 @@ class Desk:
         """
         run = new_run(runbook, request, self.timing)
         run = replace(run, definitions=self.library.definitions(runbook))
-        secrets = self._secrets(run, self.library.keeping(run.definitions))
-        if secrets.mask(run.inputs) != run.inputs:
+        known = self._secrets(run, self.library.keeping(run.definitions))
+        if known.mask(run.inputs) != run.inputs:
             raise InvalidInputError("--input", "holds a secret, and would be stored", "use `secrets:` of the runbook")
         runs.start(self.database, run)
         return run
