@@ -32,10 +32,10 @@ def query_kind(around: Surroundings) -> StepKind:
         samples = METRICS[rule.metric].samples(_measurements(around, context), rule)
         known = sorted((one for one in samples if one.value is not None), key=lambda one: one.value or 0.0)
         worst = known[-1] if known else None
-        groups = [{"by": dict(one.by), "value": one.value} for one in reversed(known[-MAX_GROUPS:])]
+        groups = [{"by": _known(one.by), "value": one.value} for one in reversed(known[-MAX_GROUPS:])]
         return {
             "value": worst.value if worst else METRICS[rule.metric].absent,
-            "by": dict(worst.by) if worst else {},
+            "by": _known(worst.by) if worst else {},
             "groups": groups,
             "note": next((one.note for one in samples if one.note), ""),
         }
@@ -148,6 +148,11 @@ def wait_until_kind(readers: Mapping[str, StepKind]) -> StepKind:
 
 
 DEFAULT_EVERY = "10s"
+
+
+def _known(by: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the dimensions of a group that spans told; so `by.model | default("?")` is never nothing."""
+    return {name: value for name, value in by.items() if value is not None}
 
 
 def _rule(given: Values) -> Rule:
