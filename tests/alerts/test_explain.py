@@ -46,7 +46,7 @@ def test_values_traces_and_who_was_told_are_shown(explain):
     assert "error_rate over 5 min: warning above 5 %, critical above 15 %. Runs fail for good." in said
     assert "the value is 10 %" in said
     assert "from 0 % to 10 %; a full bar is 15 %, · is no data" in said
-    assert "import  9 s, 2 spans failed" in said
+    assert "import  9 s, 2 failed spans" in said
     assert "error_rate is 10 %, above 5 %" in said
 
 

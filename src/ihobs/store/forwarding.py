@@ -265,14 +265,6 @@ def count_unsent(connection: sqlite3.Connection, payload_ids: Sequence[int], now
         count_lost(connection, lost_ahead(name), spans, now_ns)
 
 
-def follow_removal(connection: sqlite3.Connection) -> None:
-    """Put cursors back that stand behind the last payload: SQLite gives the number of a removed last row again."""
-    connection.execute(
-        "UPDATE destination SET payload_id = (SELECT coalesce(max(id), 0) FROM payload) "
-        "WHERE payload_id > (SELECT coalesce(max(id), 0) FROM payload)"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """How one destination is.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ihobs.clock import DAY_NS, SECOND_NS
 from ihobs.spans.normalise import BUCKET_NS
-from ihobs.store.forwarding import count_unsent, follow_removal
+from ihobs.store.forwarding import count_unsent
 from ihobs.store.log_tables import forget_logs
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def _forget_payloads(connection: sqlite3.Connection, now_ns: int, *, before_ns: 
     if ids:
         count_unsent(connection, ids, now_ns)
         connection.executemany("DELETE FROM payload WHERE id = ?", ((number,) for number in ids))
-        follow_removal(connection)
     return len(ids)
 
 
