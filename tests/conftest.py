@@ -1,5 +1,6 @@
 """For all tests: an error of ours that would be swallowed at the border to the host is raised instead."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 from ihobs.guard import guard
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests send it to programs, which inherit its fate
 
 
 @pytest.fixture(autouse=True)
